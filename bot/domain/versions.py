@@ -1,0 +1,50 @@
+"""Registered models and their versions as the registry holds them now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class VersionStatus(StrEnum):
+    """MLflow's `ModelVersionStatus`: only a READY version has all its files."""
+
+    READY = "READY"
+    PENDING_REGISTRATION = "PENDING_REGISTRATION"
+    FAILED_REGISTRATION = "FAILED_REGISTRATION"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a registered model; `tags` are all of its tags, the bot's own too.
+
+    `source` is what was registered: `models:/m-…`, `runs:/…`, `mlflow-artifacts:/…`, or a path or URI of the store.
+    `user` is what the client said of itself, often empty. `stage` is "None", "Staging", "Production" or "Archived",
+    as MLflow spells them. `created_at` is aware, in UTC.
+    """
+
+    name: str
+    version: int
+    created_at: datetime
+    status: VersionStatus = VersionStatus.READY
+    stage: str = "None"
+    run_id: str | None = None
+    source: str = ""
+    user: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A registered model with the versions that exist, ascending by number; `aliases` map to version numbers."""
+
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: tuple[ModelVersion, ...] = ()
+
+    def version(self, number: int) -> ModelVersion | None:
+        """The version of that number; None if it was never registered or is deleted."""
+        return next((version for version in self.versions if version.version == number), None)
