@@ -20,9 +20,9 @@ class VersionStatus(StrEnum):
 class ModelVersion:
     """One version of a registered model; `tags` are all of its tags, the bot's own too.
 
-    `source` is what was registered: `models:/m-…`, `runs:/…`, `mlflow-artifacts:/…`, or a path or URI of the store.
-    `user` is what the client said of itself, often empty. `stage` is "None", "Staging", "Production" or "Archived",
-    as MLflow spells them. `created_at` is aware, in UTC.
+    `source` is what was registered: `models:/m-…`, `runs:/…`, `mlflow-artifacts:/…`, or a path or URI of the
+    store. `user` is what the client said of itself, often empty. `stage` is "None", "Staging", "Production"
+    or "Archived", as MLflow spells them. `created_at` is aware, in UTC.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A registered model with the versions that exist, ascending by number; `aliases` map to version numbers."""
+    """A registered model with its existing versions, ascending by number; `aliases` map to numbers."""
 
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""The texts of the three checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bot.comments.markdown import inert, plain, prose
+from bot.comments.proposal import checks_table
+from bot.domain.gates import Gate, ProposedChange
+from bot.domain.manifest import Entry
+from bot.domain.pull_requests import Check, CheckName, CheckState
+
+
+def check(gate: Gate) -> Check:
+    """The gate as the check that people see."""
+    return Check(gate.name, gate.state, _title(gate), "\n\n".join(_summary(gate)), gate.fingerprint)
+
+
+def _title(gate: Gate) -> str:
+    warning = "Changes the rules! " if gate.warnings else ""
+    if gate.reasons:
+        more = f" (+{len(gate.reasons) - 1} more)" if len(gate.reasons) > 1 else ""
+        return plain(f"{warning}{gate.reasons[0]}{more}", 250)
+    if not gate.changes:
+        return warning + "Not a promotion"
+    match gate.name:
+        case CheckName.POLICY if gate.state is CheckState.SUCCESS:
+            return warning + "Every required check passed"
+        case CheckName.APPROVALS:
+            return warning + _approved_by(gate)
+        case CheckName.WINDOW:
+            return warning + "The window is open"
+        case _:
+            return warning + "Waiting for evidence"
+
+
+def _approved_by(gate: Gate) -> str:
+    logins = sorted({login for change in gate.changes if change.approvals for login in change.approvals.approved_by})
+    return f"Approved by {', '.join(logins)}" if logins else "No approval is needed"
+
+
+def _summary(gate: Gate) -> Iterator[str]:
+    if gate.warnings:
+        yield "**This pull request changes the rules that later promotions are judged by:**"
+        yield "\n".join(f"- {inert(warning)}" for warning in gate.warnings)
+    if gate.reasons:
+        yield "\n".join(f"- {prose(reason)}" for reason in gate.reasons)
+    for change in gate.changes:
+        yield f"**{inert(change.model)} in {inert(change.environment)}**: {_move(change)}"
+        if gate.name is CheckName.POLICY and change.evaluation is not None:
+            yield checks_table(change.evaluation.verdict.outcomes)
+        if gate.name is CheckName.APPROVALS and change.approvals is not None and change.approvals.not_counted:
+            yield "\n".join(f"- not counted: {prose(reason)}" for reason in change.approvals.not_counted)
+    if gate.fingerprint:
+        yield f"Evidence fingerprint: `{gate.fingerprint}`"
+    if not gate.changes and not gate.reasons:
+        yield "This pull request changes no entry of the versions manifest."
+
+
+def _move(change: ProposedChange) -> str:
+    return f"{_version(change.before)} → {_version(change.after)} ({change.kind})"
+
+
+def _version(entry: Entry | None) -> str:
+    return f"v{entry.version}" if entry else "nothing"

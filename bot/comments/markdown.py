@@ -1,0 +1,47 @@
+"""Foreign text made harmless: nothing that comes from the registry or a user mentions, links, or becomes HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_ZERO_WIDTH_SPACE: Final = "\u200b"
+# Control characters, and those that change the direction of text or hide in it.
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+")
+# What GitHub would turn into a mention, a reference, a link or a comment, had it been written by the bot.
+_LIVELY = re.compile(r"@(?=\S)|<(?=[!/a-zA-Z])|#(?=\d)|(?<=:)(?=//)|\bwww(?=\.)|\b[0-9a-f]{7}(?=[0-9a-f]{0,33}\b)")
+_LONGEST: Final = 300
+
+
+def inert(text: str, longest: int = _LONGEST) -> str:
+    """One line of foreign text as a code span, in which neither Markdown nor GitHub's references work."""
+    line = _INVISIBLE.sub(" ", text).strip()
+    if len(line) > longest:
+        line = line[: longest - 1] + "…"
+    line = _LIVELY.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE if not m[0].isalnum() else m[0], line) or " "
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
+    padding = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{padding}{line}{padding}{fence}".replace("|", "\\|")
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """One line of foreign text where no Markdown is read: a title, a description."""
+    line = _INVISIBLE.sub(" ", text).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def prose(text: str, longest: int = 1000) -> str:
+    """One line that a team wrote for people, such as a policy's remedy: readable, with every Markdown sign escaped."""
+    line = _INVISIBLE.sub(" ", text).strip()
+    if len(line) > longest:
+        line = line[: longest - 1] + "…"
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = re.sub(r"@(?=\S)|#(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)", lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
+    return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", line)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in GitHub's Markdown; cells are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -1,0 +1,212 @@
+"""The closed set of things the bot does. Each is idempotent: done twice, or by two workers, it is there once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.gates import Gate, Standing
+from bot.domain.keys import Key
+from bot.domain.manifest import Entry
+from bot.domain.world import Completion, Evaluation, Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class RecordJudgement:
+    """Create the deployment that says, once, whether a changed entry takes effect."""
+
+    environment: str
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class RecordAdoption:
+    """Create the deployment that says: the manifest at `commit`, the first one, states what was live already."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteJudgement:
+    """Give the deployment of a judgement its status: everything that follows from it is there."""
+
+    environment: str
+    commit: str
+    completion: Completion
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetStage:
+    """Move a version to one of MLflow's stages."""
+
+    version: int
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlias:
+    """Point an alias at a version."""
+
+    alias: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAlias:
+    """Remove an alias from the model."""
+
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetVersionTags:
+    """Write tags on a model version."""
+
+    version: int
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTag:
+    """Make the git tag of a release; one that points elsewhere is reported, never moved."""
+
+    name: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRelease:
+    """Make the GitHub release of a tag, with notes for one entry."""
+
+    tag: str
+    environment: str
+    entry: Entry
+    pull_request: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailCommitCheck:
+    """Fail the check of one model and environment on a commit whose change has no effect."""
+
+    environment: str
+    commit: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRefusedChange:
+    """Open the one issue that says what a merged change lacks; nothing if it is there."""
+
+    environment: str
+    commit: str
+    entry: Entry | None
+    live: Entry | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRefusedChange:
+    """Close that issue: the change is gone, or was authorised after all."""
+
+    environment: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProposal:
+    """Open the pull request that moves the model in `environment` from `current` to what `evaluation` is about."""
+
+    environment: str
+    current: Entry | None
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class LabelProposal:
+    """Put the labels of its environment on a proposal that lacks them."""
+
+    environment: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseProposal:
+    """Delete a proposal's branch and close it."""
+
+    environment: str
+    number: int
+    branch: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeProposal:
+    """Merge a proposal, only at the head that was judged."""
+
+    environment: str
+    number: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBranch:
+    """Delete a proposal's branch if it is still there."""
+
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetCheck:
+    """Set one of the bot's checks on a commit, unless it says the same already."""
+
+    head: str
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateBody:
+    """Bring the text of one of the bot's pull requests up to date, unless it says the same already."""
+
+    number: int
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """Queue another key: something there follows from what was done here."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Queue this key for a later moment."""
+
+    at: datetime
+
+
+Action = (
+    RecordAdoption
+    | RecordJudgement
+    | CompleteJudgement
+    | SetStage
+    | SetAlias
+    | DeleteAlias
+    | SetVersionTags
+    | CreateTag
+    | CreateRelease
+    | FailCommitCheck
+    | ReportRefusedChange
+    | CloseRefusedChange
+    | OpenProposal
+    | LabelProposal
+    | CloseProposal
+    | MergeProposal
+    | DeleteBranch
+    | SetCheck
+    | UpdateBody
+    | LookAt
+    | LookAgain
+)

@@ -1,0 +1,135 @@
+"""Whether a changed entry takes effect: judged once, at its merge, by the rules that stood before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.domain.manifest import Entry
+from bot.domain.windows import frozen_by
+from bot.domain.world import Change, ChangeKind, EnvironmentState, Found, Judgement, Ruling
+from policies.evidence import Unreadable
+from policies.verdict import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The ruling on a change, and for a refusal everything that it lacked."""
+
+    ruling: Ruling
+    kind: ChangeKind
+    reasons: tuple[str, ...] = ()
+
+
+def kind_of_change(entry: Entry | None, authorised: Sequence[Judgement]) -> ChangeKind:
+    """What replacing the live entry by `entry` is, given every change that took effect, oldest first.
+
+    Going back is a rollback only to what was authorised here, at the same digest, before the live entry first was;
+    the revert of a revert is therefore a promotion.
+    """
+    if entry is None:
+        return ChangeKind.REMOVAL
+    live = authorised[-1].entry if authorised else None
+    if live is None:
+        return ChangeKind.PROMOTION
+    before_live = next((i for i, judgement in enumerate(authorised) if _same(judgement.entry, live)), 0)
+    went_before = any(_same(judgement.entry, entry) for judgement in authorised[:before_live])
+    return ChangeKind.ROLLBACK if went_before and not _same(entry, live) else ChangeKind.PROMOTION
+
+
+def judge(state: EnvironmentState, change: Change) -> Decision | None:
+    """The ruling on `change`; None while its evidence is pending or a store does not answer."""
+    kind = kind_of_change(change.entry, state.authorised)
+    if change.rules is None:
+        return Decision(
+            Ruling.REFUSED,
+            kind,
+            (f"the pipeline before this change has no environment “{state.rules.name}” to judge it by",),
+        )
+    evidence = _evidence_reasons(kind, change)
+    if evidence is None:
+        return None
+    reasons = (*evidence, *_approval_reasons(kind, change), *_window_reasons(kind, change))
+    return Decision(Ruling.REFUSED if reasons else Ruling.AUTHORISED, kind, reasons)
+
+
+def _same(one: Entry | None, other: Entry | None) -> bool:
+    """Whether two entries name the same files: a version is known by number and digest."""
+    if one is None or other is None:
+        return one is other
+    return (one.version, one.digest) == (other.version, other.digest)
+
+
+def _evidence_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...] | None:
+    """What the evidence lacks; None while it is not there to be judged."""
+    entry = change.entry
+    if kind is ChangeKind.REMOVAL or entry is None:
+        return ()
+    if change.found is not None and isinstance(change.found.digest, Unreadable):
+        return None
+    if reasons := integrity_reasons(entry, change.found):
+        return reasons
+    return () if kind is ChangeKind.ROLLBACK else _verdict_reasons(change)
+
+
+def integrity_reasons(entry: Entry, found: Found | None) -> tuple[str, ...]:
+    """Why an entry does not name what the registry has; empty where it does."""
+    if found is None or found.digest is None:
+        return (f"version {entry.version} is not in the registry",)
+    if found.digest != entry.digest:
+        return (f"the files of version {entry.version} have the digest {found.digest}, the entry says {entry.digest}",)
+    return ()
+
+
+def _verdict_reasons(change: Change) -> tuple[str, ...] | None:
+    evaluation = change.evaluation
+    if evaluation is None:
+        return None
+    if _passed_before_the_merge(change):
+        return ()
+    match evaluation.verdict.status:
+        case Status.PASS:
+            return ()
+        case Status.FAIL:
+            return tuple(
+                f"check “{o.check}” failed: measured {o.measured}, required {o.required}"
+                for o in evaluation.verdict.having(Status.FAIL)
+            )
+        case _:
+            return None
+
+
+def _passed_before_the_merge(change: Change) -> bool:
+    """Whether the bot's completed check on the merged head stood on the very same evidence, and passed."""
+    if change.checked is None or change.evaluation is None or change.pull_request is None:
+        return False
+    same = change.checked.fingerprint == change.evaluation.fingerprint(change.pull_request.head_sha).value
+    return same and change.checked.state.value == "success"
+
+
+def _approval_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...]:
+    if change.rules is None:
+        return ()
+    rules = change.rules
+    needed = rules.rollback.approvals if kind is ChangeKind.ROLLBACK else rules.approvals.count
+    if needed == 0:
+        return ()
+    if change.approvals is None:
+        return (f"it was pushed without a pull request, so none of the {needed} approvals that are needed is there",)
+    if change.approvals.satisfied:
+        return ()
+    return (
+        f"{len(change.approvals.approved_by)} of {needed} approvals were there at the merge",
+        *(f"changes were requested by {login}" for login in change.approvals.changes_requested_by),
+        *change.approvals.not_counted,
+        *change.approvals.rule.obstacles,
+    )
+
+
+def _window_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...]:
+    if change.rules is None or (kind is ChangeKind.ROLLBACK and change.rules.rollback.ignore_freeze):
+        return ()
+    freeze = frozen_by(change.rules.freeze, change.decided_at)
+    if freeze is None:
+        return ()
+    return (f"the window was closed at {change.decided_at:%Y-%m-%d %H:%M} UTC ({freeze.reason})",)

@@ -1,0 +1,230 @@
+"""One observation of the world for one model in one repository: everything `decide` looks at, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from bot.domain.approvals import Approvals
+from bot.domain.fingerprint import Fingerprint
+from bot.domain.manifest import Entry
+from bot.domain.pipeline import Environment, Pipeline
+from bot.domain.pull_requests import Check, PullRequest
+from bot.domain.versions import RegisteredModel
+from policies.evidence import Evidence, Unreadable
+from policies.verdict import Verdict
+
+# A hidden line in the text of a merged proposal; a cache only: without it the text is written again.
+LIVE_MARKER = "<!-- promotion-bot:settled -->"
+
+
+class Ruling(StrEnum):
+    """What was decided, once, about a changed entry."""
+
+    AUTHORISED = "authorised"
+    REFUSED = "refused"
+
+
+class ChangeKind(StrEnum):
+    """What sort of change an entry went through; each asks for something else."""
+
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+    REMOVAL = "removal"
+    ADOPTION = "adoption"
+
+
+class Completion(StrEnum):
+    """Where carrying out a judgement stands: the last status of its deployment, in GitHub's words."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The bot's deployment on the commit that changed an entry: what it decided there, by GitHub's clock.
+
+    `entry` is None where the change removed it. `by` is the login of who merged, `policy` the blob id of the policy
+    that judged. `completed` is None until everything that follows from the ruling is
+    there; `completed_at` is when it was, which for an authorised entry is when it went live.
+    """
+
+    entry: Entry | None
+    commit: str
+    ruling: Ruling
+    kind: ChangeKind
+    at: datetime
+    pull_request: int | None = None
+    reasons: tuple[str, ...] = ()
+    by: str = ""
+    policy: str = ""
+    completed: Completion | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A policy's verdict on one version, with all that it was bound to.
+
+    `policy` and `pipeline` are git blob ids, `champion` the entry that was live. `release` is the semantic version
+    that the version has or gets.
+    """
+
+    entry: Entry
+    verdict: Verdict
+    evidence: Evidence
+    policy: str
+    pipeline: str
+    champion: Entry | None
+
+    def fingerprint(self, head: str) -> Fingerprint:
+        """What this evaluation stands on, for a proposal whose head commit is `head`."""
+        champion = f"v{self.champion.version}@{self.champion.digest}" if self.champion else ""
+        return Fingerprint(self.entry.digest, head, self.policy, self.pipeline, champion, self.evidence.digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version's files as the store has them now; `digest` is None where the version is not there any more."""
+
+    digest: str | Unreadable | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of the manifest on the default branch that differs from the last authorised one, not judged yet.
+
+    `commit` is the commit of the branch's first-parent line that made it so. `rules` are the environment's rules in
+    the pipeline of that commit's first parent, None where it had no such environment. `decided_at` is GitHub's
+    `merged_at`, or for a direct push the time of the first look. `checked` is the bot's own policy check on the merged
+    head.
+    """
+
+    commit: str
+    entry: Entry | None
+    rules: Environment | None
+    decided_at: datetime
+    by: str = ""
+    pull_request: PullRequest | None = None
+    approvals: Approvals | None = None
+    evaluation: Evaluation | None = None
+    checked: Check | None = None
+    found: Found | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A pull request on the branch that only the proposal of `version` for one environment has.
+
+    `genuine` says that the bot opened it, that its head is the bot's own commit and that its whole diff is the
+    proposed entry: only such a one is merged by the bot. `checks` are the bot's own on its head; they, `approvals`
+    and `genuine` are read only where the environment merges by itself.
+    """
+
+    version: int
+    pull_request: PullRequest
+    genuine: bool = False
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    approvals: Approvals | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits for a decision."""
+        return self.pull_request.is_open
+
+    @property
+    def says_live(self) -> bool:
+        """Whether its text already says what became of it."""
+        return LIVE_MARKER in self.pull_request.body
+
+    @property
+    def was_closed_unmerged(self) -> bool:
+        """Whether a person refused it or the bot withdrew it: either way automation does not propose it again."""
+        return not self.pull_request.is_open and self.pull_request.merged_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentState:
+    """How one model stands in one environment.
+
+    `desired` is the manifest's entry at the head of the default branch, authorised or not. `judgements` are oldest
+    first. `evaluations` hold the candidates that were looked at, by version.
+    """
+
+    rules: Environment
+    desired: Entry | None = None
+    judgements: tuple[Judgement, ...] = ()
+    change: Change | None = None
+    proposals: tuple[Proposal, ...] = ()
+    evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
+
+    @property
+    def authorised(self) -> tuple[Judgement, ...]:
+        """Every change that took effect, oldest first."""
+        return tuple(j for j in self.judgements if j.ruling is Ruling.AUTHORISED)
+
+    @property
+    def last(self) -> Judgement | None:
+        """The change that made the environment what it is."""
+        return self.authorised[-1] if self.authorised else None
+
+    @property
+    def live(self) -> Entry | None:
+        """The last authorised entry: *live*, *champion*; never a line of the manifest that was not authorised."""
+        return self.last.entry if self.last else None
+
+    @property
+    def refused_now(self) -> Judgement | None:
+        """The refused change that stands in the manifest; None where what stands there is what is live."""
+        last = self.judgements[-1] if self.judgements else None
+        if last is None or last.ruling is Ruling.AUTHORISED or last.entry != self.desired:
+            return None
+        return last
+
+    def with_judgement(self, judgement: Judgement) -> EnvironmentState:
+        """The state once `judgement` is recorded."""
+        return replace(self, judgements=(*self.judgements, judgement), change=None)
+
+    @property
+    def open_proposals(self) -> tuple[Proposal, ...]:
+        """Open proposals, the newest version first."""
+        return tuple(sorted((p for p in self.proposals if p.is_open), key=lambda p: -p.version))
+
+    @property
+    def held(self) -> str | None:
+        """Why automation stands still here, None where it does not. A rollback holds: nobody is fought."""
+        if self.last and self.last.kind is ChangeKind.ROLLBACK and self.last.entry:
+            return f"rolled back to v{self.last.entry.version} by {self.last.commit[:7]}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One model in one deploy repository, seen at the head `head` of its default branch.
+
+    `registered` is None where the registry has no such model (any more). `adopting` is the commit of the first
+    manifest while it still has to be recorded that it states what was live already. `sweep_interval` bounds how long
+    pending evidence waits for its next look, in seconds.
+    """
+
+    repository: str
+    model: str
+    head: str
+    pipeline: Pipeline
+    registered: RegisteredModel | None
+    environments: Mapping[str, EnvironmentState]
+    adopting: str | None = None
+    sweep_interval: float = 300.0
+
+    def with_state(self, state: EnvironmentState) -> Observation:
+        """The world with one environment's state replaced."""
+        return replace(self, environments={**self.environments, state.rules.name: state})
+
+    @property
+    def states(self) -> tuple[EnvironmentState, ...]:
+        """The environments in the pipeline's order."""
+        return tuple(self.environments[e.name] for e in self.pipeline.environments)

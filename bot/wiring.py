@@ -1,0 +1,64 @@
+"""The only place that builds gateways from settings and hands them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bot.domain.pull_requests import Login
+from bot.gateways.artifacts import Artifacts
+from bot.gateways.cache import Cache, connect_cache
+from bot.gateways.github import Repository
+from bot.gateways.github_client import GitHubClient
+from bot.gateways.noticeboard import Noticeboard
+from bot.gateways.registry import Registry
+from bot.gateways.registry import preload as preload_registry
+from bot.settings import Settings
+
+
+@dataclass
+class Gateways:
+    """The outside world as one process sees it; built before it forks, safe to use after."""
+
+    settings: Settings
+    cache: Cache
+    _repositories: dict[str, Repository] = field(default_factory=dict)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The model registry."""
+        return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_registry_uri)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The stores that hold model versions' files."""
+        return Artifacts(self.registry)
+
+    @cached_property
+    def github_client(self) -> GitHubClient:
+        """GitHub, signed in as the bot."""
+        return GitHubClient(self.settings.github_api_url, self.settings.github_credentials, self.cache)
+
+    def github(self, repository: str) -> Repository:
+        """One deploy repository."""
+        if repository not in self._repositories:
+            self._repositories[repository] = Repository(self.github_client, self.cache, repository)
+        return self._repositories[repository]
+
+    def noticeboard(self, repository: str) -> Noticeboard:
+        """The bot's issues in one deploy repository."""
+        return Noticeboard(self.github(repository))
+
+    def login(self) -> Login:
+        """Who the bot is on GitHub."""
+        return self.github_client.login()
+
+
+def build(settings: Settings) -> Gateways:
+    """The gateways that `settings` describe; nothing is connected to yet."""
+    return Gateways(settings, connect_cache(settings))
+
+
+def preload() -> None:
+    """Import what is slow to import, once, before a worker forks."""
+    preload_registry()

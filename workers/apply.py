@@ -1,0 +1,192 @@
+"""Carrying out what was decided: one small effect an action, each safe to do twice."""
+
+from __future__ import annotations
+
+from bot.domain.manifest import new_manifest, set_entry
+
+from bot.comments import checks, issues, proposal, release
+from bot.domain import naming
+from bot.domain.actions import (
+    Action,
+    CloseProposal,
+    CloseRefusedChange,
+    CompleteJudgement,
+    CreateRelease,
+    CreateTag,
+    DeleteAlias,
+    DeleteBranch,
+    FailCommitCheck,
+    LabelProposal,
+    LookAgain,
+    LookAt,
+    MergeProposal,
+    OpenProposal,
+    RecordAdoption,
+    RecordJudgement,
+    ReportRefusedChange,
+    SetAlias,
+    SetCheck,
+    SetStage,
+    SetVersionTags,
+    UpdateBody,
+)
+from bot.domain.gates import Fate, ProposedChange, Standing
+from bot.domain.keys import PullRequestKey
+from bot.domain.pull_requests import Check, CheckState
+from bot.domain.world import ChangeKind
+from bot.gateways.github import status_title
+from bot.gateways.github_client import GitHubRefusal
+from workers.execution import Desk
+from workers.observe import RepositoryView
+
+
+class Effects:
+    """Carries out the actions of one look. Before each the lock is compared again: it may be another worker's now."""
+
+    def __init__(self, view: RepositoryView, desk: Desk, model: str = "") -> None:
+        self._view = view
+        self._desk = desk
+        self._model = model
+        self._repository = view.repository
+        self._registry = view.gateways.registry
+        self._noticeboard = view.gateways.noticeboard(view.name)
+
+    def apply(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
+        """Carry out one action. Raises Unreachable, Misconfigured or GitHubRefusal as the gateways do."""
+        self._desk.still_mine()
+        match action:
+            case RecordAdoption(commit):
+                self._repository.record_adoption(commit)
+            case RecordJudgement(environment, judgement):
+                self._repository.record_judgement(self._model, environment, judgement)
+            case CompleteJudgement(environment, commit, completion, description):
+                self._repository.complete_judgement(self._model, environment, commit, completion, description)
+            case SetStage(version, stage):
+                self._registry.set_stage(self._model, version, stage)
+            case SetAlias(alias, version):
+                self._registry.set_alias(self._model, alias, version)
+            case DeleteAlias(alias):
+                self._registry.delete_alias(self._model, alias)
+            case SetVersionTags(version, tags):
+                self._registry.set_version_tags(self._model, version, tags)
+            case CreateTag(name, commit):
+                self._create_tag(name, commit)
+            case CreateRelease(tag, environment, entry, pull_request):
+                title, notes = release.release(self._model, environment, entry, pull_request)
+                self._repository.create_release(tag, title, notes)
+            case FailCommitCheck(environment, commit, reasons):
+                self._fail_commit_check(environment, commit, reasons)
+            case ReportRefusedChange(environment, commit, entry, live, reasons):
+                title, body = issues.refused_change(self._model, environment, commit, entry, live, reasons)
+                self._noticeboard.report(title, body)
+            case CloseRefusedChange(environment, commit):
+                self._noticeboard.resolve(issues.marker("refused", self._model, environment, commit))
+            case OpenProposal():
+                self._open(action)
+            case LabelProposal(environment, number):
+                self._repository.add_labels(number, naming.labels(environment))
+            case CloseProposal(_, number, branch, _):
+                self._repository.delete_branch(branch)
+                self._repository.close_pull_request(number)
+            case MergeProposal(_, number, head):
+                self._merge(number, head)
+            case DeleteBranch(branch):
+                self._repository.delete_branch(branch)
+            case SetCheck(head, gate):
+                self._repository.set_check(head, checks.check(gate), self._view.gateways.settings.public_url or "")
+            case UpdateBody(number, standing):
+                self._update_body(number, standing)
+            case LookAt(key):
+                self._desk.look_at(key)
+            case LookAgain(at):
+                self._desk.look_again(at)
+
+    # --- proposals ------------------------------------------------------------------------------------------------
+
+    def _open(self, action: OpenProposal) -> None:
+        """Branch with one commit, then the pull request, then its labels; what an earlier try left is taken over."""
+        view, environment = self._view, action.environment
+        evaluation = action.evaluation
+        pipeline = view.pipeline.pipeline
+        path = pipeline.manifest_path(environment)
+        names = [e.name for e in pipeline.environments]
+        before = view.files.text(view.head, path)
+        after = set_entry(
+            before if before is not None else new_manifest(),
+            self._model,
+            environment,
+            evaluation.entry,
+            names,
+        )
+        branch = naming.branch_name(environment, self._model, evaluation.entry.version)
+        commit = self._repository.create_commit(
+            view.head, {path: after}, naming.commit_message(environment, self._model, evaluation.entry)
+        )
+        self._desk.still_mine()
+        self._repository.point_branch(branch, commit.sha)
+        self._desk.still_mine()
+        older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
+        change = ProposedChange(
+            model=self._model,
+            environment=environment,
+            before=action.current,
+            after=evaluation.entry,
+            kind=ChangeKind.PROMOTION,
+            rules=view.environment(environment),
+            evaluation=evaluation,
+        )
+        unmerged = [n for n in older if any(p.number == n and p.merged_at is None for p in view.pull_requests)]
+        standing = Standing(Fate.OPEN, self._model, change, supersedes=max(unmerged, default=None))
+        title = naming.title(environment, self._model, evaluation.entry.version)
+        pull = self._repository.open_pull_request(branch, title, proposal.body(standing))
+        self._desk.still_mine()
+        self._repository.add_labels(pull.number, naming.labels(environment))
+        self._desk.look_at(PullRequestKey(view.name, pull.number))
+
+    def _merge(self, number: int, head: str) -> None:
+        try:
+            self._repository.merge(number, head)
+        except GitHubRefusal as refusal:
+            # The head moved, or the repository's rules leave the merge to people: the checks say where it stands.
+            if refusal.status not in (405, 409):
+                raise
+            self._desk.look_at(PullRequestKey(self._view.name, number))
+
+    def _update_body(self, number: int, standing: Standing) -> None:
+        existing = next((p.body for p in self._view.pull_requests if p.number == number), "")
+        body = proposal.body(standing, existing)
+        if body.strip() != existing.replace("\r\n", "\n").strip():
+            self._repository.update_body(number, body)
+
+    # --- what people are told -------------------------------------------------------------------------------------
+
+    def _create_tag(self, name: str, commit: str) -> None:
+        there = self._repository.create_tag(name, commit)
+        if there is not None:
+            self._noticeboard.report(*issues.tag_elsewhere(name, commit, there))
+
+    def _fail_commit_check(self, environment: str, commit: str, reasons: tuple[str, ...]) -> None:
+        name = f"promotion/{environment}/{naming.one_line(self._model)}"[:100]
+        title = reasons[0] if reasons else "this change has no effect"
+        summary = "\n".join(f"- {checks.prose(reason)}" for reason in reasons)
+        check = Check(name, CheckState.FAILURE, checks.plain(title, 250), summary)
+        if self._repository.checks(commit).get(name) is None:
+            self._repository.set_check(commit, check, self._view.gateways.settings.public_url or "")
+
+
+def says_the_same(wanted: Check, there: Check | None, *, as_app: bool) -> bool:
+    """Whether a check that stands already says all that `wanted` does; a commit status holds less of it."""
+    if there is None or (there.state, there.fingerprint) != (
+        _shown(wanted.state, as_app=as_app),
+        wanted.fingerprint,
+    ):
+        return False
+    if not as_app:
+        return there.title == status_title(wanted.title, wanted.fingerprint)
+    return there.title == wanted.title and there.summary.replace("\r\n", "\n").strip() == wanted.summary.strip()
+
+
+def _shown(state: CheckState, *, as_app: bool) -> CheckState:
+    if as_app or state in (CheckState.SUCCESS, CheckState.IN_PROGRESS):
+        return state
+    return CheckState.FAILURE

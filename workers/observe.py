@@ -1,0 +1,308 @@
+"""Reading the world for one model: what `decide` looks at, gathered from GitHub and the registry at one head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.domain.manifest import Entry, Manifest
+from bot.domain.pipeline import Environment, Merge
+from policies.documents import InvalidDocument
+
+from bot.domain import naming
+from bot.domain.approvals import Approvals
+from bot.domain.authorisation import kind_of_change
+from bot.domain.promotion import evaluations_needed
+from bot.domain.pull_requests import CheckName, PullRequest
+from bot.domain.versions import RegisteredModel
+from bot.domain.world import (
+    Change,
+    ChangeKind,
+    Completion,
+    EnvironmentState,
+    Evaluation,
+    Judgement,
+    Observation,
+    Proposal,
+    Ruling,
+)
+from bot.gateways.github import Adoption, RecordedJudgement, Repository
+from bot.wiring import Gateways
+from policies.verdict import Status
+from workers.approvers import count_for_change
+from workers.deploy_files import DeployFiles, PipelineFile
+from workers.evaluate import Evaluator, Rules, rules_at
+
+
+class RepositoryView:
+    """One deploy repository at one head of its default branch; shared by every look taken at that moment."""
+
+    def __init__(self, gateways: Gateways, repository: str, now: datetime) -> None:
+        self.gateways = gateways
+        self.name = repository
+        self.now = now
+        self.repository: Repository = gateways.github(repository)
+        self.files = DeployFiles(self.repository)
+        self.head = self.repository.head()
+        self.pipeline: PipelineFile = self.files.pipeline(self.head)
+        self.manifest: Manifest = self.files.manifest(self.head, self.pipeline.pipeline)
+        self.pull_requests: Sequence[PullRequest] = self.repository.pull_requests()
+        self.judgements: Sequence[RecordedJudgement] = self.repository.judgements()
+        self.adoption, self.adopting = self._adoption()
+
+    def _adoption(self) -> tuple[Adoption | None, str | None]:
+        """What was adopted, and the commit whose manifest is to be adopted now.
+
+        A manifest's first commit states what is live already, while the bot has judged nothing here yet.
+        """
+        recorded = self.repository.adoption()
+        if recorded is not None or self.judgements or not self.manifest.entries:
+            return recorded, None
+        return None, self.files.first_manifest(self.pipeline.pipeline)
+
+    def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
+        """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""
+        own = [r for r in self.judgements if (r.model, r.environment) == (model, environment)]
+        authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
+        judgements = []
+        for recorded in own:
+            # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
+            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded is authorised[-1]
+            completion = self.repository.completion(recorded.deployment) if unfinished else None
+            state, at = completion or (None, None)
+            judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
+        return (*self._adopted(model, environment), *judgements)
+
+    def _adopted(self, model: str, environment: str) -> tuple[Judgement, ...]:
+        commit = self.adoption.commit if self.adoption else self.adopting
+        if commit is None:
+            return ()
+        try:
+            entry = self.files.manifest(commit, self.pipeline.pipeline).entry(model, environment)
+        except InvalidDocument:
+            return ()
+        if entry is None:
+            return ()
+        at = self.adoption.at if self.adoption else self.now
+        adopted = Judgement(
+            entry=entry,
+            commit=commit,
+            ruling=Ruling.AUTHORISED,
+            kind=ChangeKind.ADOPTION,
+            at=at,
+            completed=Completion.SUCCESS,
+            completed_at=at,
+        )
+        return (adopted,)
+
+    def environment(self, name: str) -> Environment:
+        """An environment of the pipeline at the head."""
+        return self.pipeline.pipeline.environment(name)
+
+
+def observe_model(view: RepositoryView, model: str, registered: RegisteredModel | None, now: datetime) -> Observation:
+    """Everything that `decide` needs to know of one model; evaluates only the versions that it will ask for."""
+    observer = _ModelObserver(view, model, registered, now)
+    return observer.evaluated(observer.glance())
+
+
+def glance_at_model(view: RepositoryView, model: str, registered: RegisteredModel | None, now: datetime) -> Observation:
+    """What can be seen of one model without evaluating any version: enough to tell whether a look is worth it."""
+    return _ModelObserver(view, model, registered, now).glance()
+
+
+class _ModelObserver:
+    def __init__(self, view: RepositoryView, model: str, registered: RegisteredModel | None, now: datetime) -> None:
+        self._view = view
+        self._model = model
+        self._registered = registered
+        self._now = now
+        gateways = view.gateways
+        self._evaluator = (
+            Evaluator(gateways.registry, gateways.artifacts, gateways.cache, registered) if registered else None
+        )
+
+    def glance(self) -> Observation:
+        """The world without verdicts."""
+        view = self._view
+        environments = {rules.name: self._state(rules) for rules in view.pipeline.pipeline.environments}
+        return Observation(
+            repository=view.name,
+            model=self._model,
+            head=view.head,
+            pipeline=view.pipeline.pipeline,
+            registered=self._registered,
+            environments=environments,
+            adopting=view.adopting,
+            sweep_interval=view.gateways.settings.sweep_interval.total_seconds(),
+        )
+
+    def evaluated(self, world: Observation) -> Observation:
+        """The world with the verdicts that deciding asks for."""
+        for name, versions in evaluations_needed(world, self._now):
+            world = world.with_state(self._evaluated(world.environments[name], versions))
+        return world
+
+    # --- one environment ------------------------------------------------------------------------------------------
+
+    def _state(self, rules: Environment) -> EnvironmentState:
+        state = EnvironmentState(
+            rules=rules,
+            desired=self._view.manifest.entry(self._model, rules.name),
+            judgements=self._view.judgements_of(self._model, rules.name),
+            proposals=self._proposals(rules),
+        )
+        if state.desired == state.live:
+            return state
+        commit = self._view.files.introduced(self._view.head, self._view.pipeline.pipeline, self._model, rules.name)
+        if any(judgement.commit == commit for judgement in state.judgements):
+            return state
+        return replace(state, change=self._change(state, commit))
+
+    # --- a change of the manifest ---------------------------------------------------------------------------------
+
+    def _change(self, state: EnvironmentState, sha: str) -> Change:
+        view = self._view
+        commit = view.repository.commit(sha)
+        parent = commit.parents[0] if commit.parents else None
+        rules = self._rules_before(parent, state.rules.name)
+        pull_request = view.repository.pull_request_of_commit(sha)
+        change = Change(
+            commit=sha,
+            entry=state.desired,
+            rules=rules.environment if rules else None,
+            decided_at=(pull_request.merged_at if pull_request else None) or self._now,
+            by=commit.author,
+            pull_request=pull_request,
+        )
+        kind = kind_of_change(change.entry, state.authorised)
+        if rules is None or change.entry is None:
+            return replace(change, approvals=self._approvals(change, kind, None, parent))
+        found = self._evaluator.found(change.entry.version) if self._evaluator else None
+        evaluation = self._judged_by(rules, change.entry, state.live) if kind is ChangeKind.PROMOTION else None
+        checked = None
+        if pull_request is not None and evaluation is not None:
+            checked = view.repository.checks(pull_request.head_sha).get(CheckName.POLICY)
+        return replace(
+            change,
+            found=found,
+            evaluation=evaluation,
+            checked=checked,
+            approvals=self._approvals(change, kind, evaluation, parent),
+        )
+
+    def _rules_before(self, parent: str | None, environment: str) -> Rules | None:
+        """The rules that stood before a change: of its first parent."""
+        if parent is None:
+            return None
+        try:
+            pipeline = self._view.files.pipeline(parent)
+            rules = pipeline.pipeline.environment(environment)
+        except (InvalidDocument, KeyError):
+            return None
+        return rules_at(parent, rules, pipeline, self._view.files.policy)
+
+    def _judged_by(self, rules: Rules, entry: Entry, champion: Entry | None) -> Evaluation | None:
+        version = self._registered.version(entry.version) if self._registered else None
+        if version is None or self._evaluator is None:
+            return None
+        return self._evaluator.evaluate(version, rules, champion, entry.release, self._now)
+
+    def _approvals(
+        self, change: Change, kind: ChangeKind, evaluation: Evaluation | None, parent: str | None
+    ) -> Approvals | None:
+        if change.rules is None or change.pull_request is None or parent is None:
+            return None
+        return count_for_change(
+            self._view.repository,
+            self._view.gateways.login(),
+            self._view.files.pipeline(parent).pipeline,
+            change.rules,
+            kind,
+            change.pull_request,
+            evaluation,
+        )
+
+    # --- proposals ------------------------------------------------------------------------------------------------
+
+    def _proposals(self, rules: Environment) -> tuple[Proposal, ...]:
+        """The bot's pull requests for this model and environment, known by their branches."""
+        if self._registered is None:
+            versions: set[int] = set()
+        else:
+            versions = {v.version for v in self._registered.versions}
+        versions |= {r.judgement.entry.version for r in self._view.judgements if r.judgement.entry}
+        branches = {naming.branch_name(rules.name, self._model, version): version for version in versions}
+        login = self._view.gateways.login()
+        return tuple(
+            Proposal(branches[pull.head_ref], pull)
+            for pull in self._view.pull_requests
+            if pull.head_ref in branches and pull.author == login and pull.head_repository == self._view.name
+        )
+
+    def _evaluated(self, state: EnvironmentState, versions: tuple[int, ...]) -> EnvironmentState:
+        """The state with the verdicts of `versions`, newest first, up to the first that passes."""
+        view = self._view
+        rules = rules_at(view.head, state.rules, view.pipeline, view.files.policy)
+        if rules is None or self._evaluator is None or self._registered is None:
+            return state
+        evaluations: dict[int, Evaluation] = {}
+        known = self._known_entries()
+        for number in versions:
+            version = self._registered.version(number)
+            if version is None:
+                continue
+            proposal = next((p for p in state.open_proposals if p.version == number), None)
+            merges = state.rules.merge is Merge.AUTO and proposal is not None
+            if merges:
+                self._evaluator.read_again(version)
+            release = self._evaluator.release(version, known)
+            evaluations[number] = self._evaluator.evaluate(version, rules, state.live, release, self._now)
+            if evaluations[number].verdict.status is Status.PASS:
+                break
+        proposals = tuple(self._with_gates(state, proposal, evaluations) for proposal in state.proposals)
+        return replace(state, evaluations=evaluations, proposals=proposals)
+
+    def _known_entries(self) -> list[Entry]:
+        """Every entry of the model that the manifest names, or the record of what was judged."""
+        recorded = [r.judgement.entry for r in self._view.judgements if r.model == self._model and r.judgement.entry]
+        return [*self._view.manifest.of_model(self._model).values(), *recorded]
+
+    def _with_gates(self, state: EnvironmentState, proposal: Proposal, evaluations: dict[int, Evaluation]) -> Proposal:
+        """The proposal with what its merge by the bot depends on, where it is one that the bot might merge."""
+        evaluation = evaluations.get(proposal.version)
+        if state.rules.merge is not Merge.AUTO or not proposal.is_open or evaluation is None:
+            return proposal
+        repository, pull = self._view.repository, proposal.pull_request
+        return replace(
+            proposal,
+            genuine=self._is_genuine(proposal, evaluation.entry, state.rules.name),
+            checks=repository.checks(pull.head_sha),
+            approvals=count_for_change(
+                repository,
+                self._view.gateways.login(),
+                self._view.pipeline.pipeline,
+                state.rules,
+                ChangeKind.PROMOTION,
+                pull,
+                evaluation,
+            ),
+        )
+
+    def _is_genuine(self, proposal: Proposal, entry: Entry, environment: str) -> bool:
+        """Whether the pull request is one commit of the bot's whose whole diff is the proposed entry."""
+        view = self._view
+        commit = view.repository.commit(proposal.pull_request.head_sha)
+        if commit.author != view.gateways.login() or len(commit.parents) != 1:
+            return False
+        pipeline = view.pipeline.pipeline
+        changed = view.repository.changed_paths(commit.parents[0], commit.sha)
+        if changed != (pipeline.manifest_path(environment),):
+            return False
+        try:
+            before = dict(view.files.manifest(commit.parents[0], pipeline).entries)
+            after = dict(view.files.manifest(commit.sha, pipeline).entries)
+        except InvalidDocument:
+            return False
+        return after == {**before, (self._model, environment): entry}
