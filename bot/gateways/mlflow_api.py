@@ -1,0 +1,147 @@
+"""One MLflow server: a client that is imported late, waits briefly, and speaks in the product's errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow retries 7 times and waits 120 s for each answer, and as long as a Retry-After says: a worker that does so
+# holds its key for many minutes. Its own queue retries better. What the user has set stays.
+_CLIENT_DEFAULTS: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_MISSING: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+_FORBIDDEN: Final = frozenset({"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"})
+_UNKNOWN_CALL: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
+_BAD_REQUEST: Final = frozenset(
+    {
+        "INVALID_PARAMETER_VALUE",
+        "BAD_REQUEST",
+        "RESOURCE_ALREADY_EXISTS",
+        "ALREADY_EXISTS",
+        "RESOURCE_CONFLICT",
+    }
+)
+_CREDENTIALS: Final = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+
+
+class Missing(Refused):
+    """MLflow says that the thing asked for does not exist, or not any more."""
+
+
+def preload() -> None:
+    """Import MLflow and set its client's limits; a worker does so once, before it forks.
+
+    The import takes seconds and some 80 MB, so nothing that only verifies and queues may pay for it.
+    """
+    for name, value in _CLIENT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401
+
+    # urllib3 warns at every retry; what came of them is told once, as Unreachable.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+class MlflowApi:
+    """A tracking server and its registry; they are one server unless `registry_uri` names another.
+
+    Credentials come from MLflow's own variables (https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/).
+    """
+
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
+        self.tracking_uri: Final = tracking_uri
+        self.registry_uri: Final = registry_uri or tracking_uri
+        self._client: MlflowClient | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client, built at its first use."""
+        with self._lock:
+            if self._client is None:
+                preload()
+                from mlflow import MlflowClient
+
+                self._client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.registry_uri)
+            return self._client
+
+    @contextmanager
+    def asked_to(self, task: str) -> Iterator[MlflowClient]:
+        """The client, for one thing asked of it; what goes wrong is raised as the product's errors.
+
+        `task` completes "MLflow was asked to …". Raises Missing for what does not exist, Refused for what MLflow
+        will not accept, Misconfigured for credentials, permissions and addresses, Unreachable for everything that
+        may be better later.
+        """
+        try:
+            yield self.client
+        except PromotionError:
+            raise
+        except (OSError, ImportError) as error:
+            raise self._translated(error, task) from None
+        except Exception as error:
+            from mlflow.exceptions import MlflowException
+
+            if not isinstance(error, MlflowException):
+                raise
+            raise self._translated(error, task) from None
+
+    def _translated(self, error: Exception, task: str) -> PromotionError:
+        where = f"MLflow at {redacted(self.registry_uri)}"
+        said = summary(error)
+        if isinstance(error, ImportError):
+            return Misconfigured(f"{where} needs a library that is not installed, to {task}: {said}")
+        code = str(getattr(error, "error_code", "INTERNAL_ERROR"))
+        if code in _MISSING:
+            return Missing(f"{where} was asked to {task}, and has no such thing: {said}")
+        if code in _FORBIDDEN:
+            return Misconfigured(
+                f"{where} does not let the bot {task}: {said}. Check {_CREDENTIALS}, and what that user may do "
+                "(docs/registry.md lists what the bot needs)."
+            )
+        if code in _UNKNOWN_CALL:
+            return Misconfigured(
+                f"{where} does not know how to {task}: {said}. Check that MLFLOW_TRACKING_URI is the address of an "
+                "MLflow server of version 3.1 or later."
+            )
+        if code in _BAD_REQUEST:
+            return Refused(f"{where} refused to {task}: {said}")
+        if "not in a valid JSON format" in str(error) or type(error).__name__ == "InvalidUrlException":
+            return Misconfigured(
+                f"{where} did not answer as MLflow does when asked to {task}: {said}. Check MLFLOW_TRACKING_URI; a "
+                "login page or a proxy in between answers like this too."
+            )
+        return Unreachable(f"{where} could not be reached to {task}: {said}")
+
+
+def redacted(text: str) -> str:
+    """`text` without what URLs hide: user and password before the host, and the query with its signatures."""
+    text = re.sub(r"(\w://)[^/@\s'\"]+@", r"\1***@", text)
+    return re.sub(r"((?:\w+://|url: /)[^\s?'\"()]*)\?[^\s'\")]*", r"\1?…", text)
+
+
+def summary(error: BaseException, limit: int = 300) -> str:
+    """What an error of MLflow or a store says, on one line, short, without secrets."""
+    text = str(error) or type(error).__name__
+    if caused := re.search(r"\(Caused by (.+?)\)*$", text, re.DOTALL):
+        text = caused[1]
+    line = " ".join(redacted(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,280 @@
+"""The model registry: what MLflow holds of models, versions and runs, and the few things the bot writes there."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from bot.domain.errors import Refused
+from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus
+from bot.gateways.artifacts import Artifacts, logged_model_id
+from bot.gateways.mlflow_api import Missing, MlflowApi
+from policies.evidence import Metric, Run, RunStatus, Unreadable, VersionEvidence
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.entities import Run as MlflowRun
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
+
+# MLflow allows pages of 1,000 models and 200,000 versions
+# (`SEARCH_*_MAX_RESULTS_THRESHOLD` in mlflow/store/model_registry/__init__.py).
+_MODELS_A_PAGE: Final = 1_000
+_VERSIONS_A_PAGE: Final = 5_000
+
+# A version's tag is a TEXT column, a model's holds 5,000 characters, and MySQL's TEXT 65,535 bytes
+# (mlflow/store/model_registry/dbmodels/models.py): 5,000 characters fit everywhere.
+TAG_VALUE_LIMIT: Final = 5_000
+
+# A signature of thousands of columns has some hundred kilobytes.
+_MLMODEL_LIMIT: Final = 5_000_000
+
+_OWN_TAG_PREFIX: Final = "promotion."
+_OWN_TAGS: Final = frozenset({"validation_status", "promoted_from"})
+
+
+class Registry:
+    """MLflow's model registry. Every read is fresh, every write may be repeated.
+
+    Raises Unreachable where MLflow does not answer, Misconfigured where it does not let the bot in, and Refused
+    where it says no, `Missing` among that for a model or version that is gone.
+    """
+
+    def __init__(self, api: MlflowApi, artifacts: Artifacts) -> None:
+        self._api = api
+        self._artifacts = artifacts
+
+    def models(self) -> tuple[RegisteredModel, ...]:
+        """Every registered model with its versions, by name; prompts, which MLflow keeps beside them, left out.
+
+        Takes a request for each 1,000 models and each 5,000 versions.
+        """
+        with self._api.asked_to("list the registered models") as client:
+            models = {
+                model.name: model
+                for model in _pages(
+                    lambda token: client.search_registered_models(
+                        max_results=_MODELS_A_PAGE, order_by=["name ASC"], page_token=token
+                    )
+                )
+            }
+            versions: dict[str, list[MlflowVersion]] = defaultdict(list)
+            for version in self._search_versions(None):
+                versions[version.name].append(version)
+        return tuple(_registered_model(models[name], versions[name]) for name in sorted(models))
+
+    def model(self, name: str) -> RegisteredModel | None:
+        """The registered model of exactly that name with its versions; None if there is none. Two requests."""
+        try:
+            with self._api.asked_to(f"read the model {name!r}") as client:
+                model = client.get_registered_model(name)
+                versions = [v for v in self._search_versions(_name_filter(name)) if v.name == name]
+        except Missing:
+            return None
+        except Refused:
+            # MLflow answers 400 for names that no model can have: empty ones, `a/b`, `..`.
+            return None
+        # A database that compares without case answers with another model.
+        return _registered_model(model, versions) if model.name == name else None
+
+    def _search_versions(self, filter_string: str | None) -> Iterator[MlflowVersion]:
+        client = self._api.client
+        return _pages(
+            lambda token: client.search_model_versions(
+                filter_string=filter_string,
+                max_results=_VERSIONS_A_PAGE,
+                order_by=["name ASC", "version_number ASC"],
+                page_token=token,
+            )
+        )
+
+    def version_evidence(
+        self, model: RegisteredModel, version: ModelVersion, digest: str | Unreadable, size: int
+    ) -> VersionEvidence:
+        """Everything that checks may see of a version; `digest` and `size` are handed through.
+
+        A run or logged model that was erased leaves nothing of itself; one that is only marked as deleted can still
+        be read, until `mlflow gc`, and is. A version whose MLmodel file is missing or damaged has no signature.
+        """
+        what = f"version {version.version} of {version.name!r}"
+        logged = self._logged_model(version, what)
+        run = self._run(version.run_id or (logged.source_run_id if logged else None), what)
+        return VersionEvidence(
+            name=version.name,
+            version=version.version,
+            created_at=version.created_at,
+            run=_run_evidence(run) if run else None,
+            metrics=_metrics(run, logged),
+            tags=_without_own(version.tags),
+            model_tags=_without_own(model.tags),
+            signature=self._signature(version),
+            digest=digest,
+            size=size,
+        )
+
+    def _run(self, run_id: str | None, what: str) -> MlflowRun | None:
+        if not run_id:
+            return None
+        try:
+            with self._api.asked_to(f"read the run {run_id} of {what}") as client:
+                return client.get_run(run_id)
+        except Missing:
+            return None
+
+    def _logged_model(self, version: ModelVersion, what: str) -> LoggedModel | None:
+        model_id = logged_model_id(version.source)
+        if model_id is None:
+            return None
+        try:
+            with self._api.asked_to(f"read the logged model {model_id} of {what}") as client:
+                return client.get_logged_model(model_id)
+        except Missing:
+            return None
+
+    def _signature(self, version: ModelVersion) -> Mapping[str, Any] | None:
+        try:
+            return _signature(self._artifacts.fetch(version, "MLmodel", _MLMODEL_LIMIT))
+        except Refused:
+            return None
+
+    def set_stage(self, name: str, version: int, stage: str) -> None:
+        """Put the version into a stage; who was there stays, whoever calls archives each version by itself.
+
+        Stages are deprecated since MLflow 2.9 and still work: the warning is for people who choose them, which the
+        pipeline's documentation does, not for every promotion's log.
+        """
+        task = f"put version {version} of {name!r} into stage {stage}"
+        with self._api.asked_to(task) as client, warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            client.transition_model_version_stage(name, str(version), stage, archive_existing_versions=False)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Point the alias at the version, wherever it pointed before."""
+        with self._api.asked_to(f"point the alias {alias!r} of {name!r} at version {version}") as client:
+            client.set_registered_model_alias(name, alias, str(version))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove the alias; nothing happens where it, or the model, does not exist."""
+        try:
+            with self._api.asked_to(f"remove the alias {alias!r} of {name!r}") as client:
+                client.delete_registered_model_alias(name, alias)
+        except Missing:
+            return
+
+    def set_version_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Set the version's tags, in order, and delete those whose value is None; values are cut to the limit."""
+        for key, value in tags.items():
+            with self._api.asked_to(f"write the tag {key!r} of version {version} of {name!r}") as client:
+                if value is None:
+                    client.delete_model_version_tag(name, str(version), key)
+                else:
+                    client.set_model_version_tag(name, str(version), key, cut_tag_value(value))
+
+    def set_model_tags(self, name: str, tags: Mapping[str, str | None]) -> None:
+        """Set the registered model's tags, in order, and delete those whose value is None; values are cut."""
+        for key, value in tags.items():
+            with self._api.asked_to(f"write the tag {key!r} of {name!r}") as client:
+                if value is None:
+                    client.delete_registered_model_tag(name, key)
+                else:
+                    client.set_registered_model_tag(name, key, cut_tag_value(value))
+
+
+def cut_tag_value(value: str) -> str:
+    """`value` as a tag can hold it: what is over the limit gives way to an ellipsis."""
+    return value if len(value) <= TAG_VALUE_LIMIT else value[: TAG_VALUE_LIMIT - 1] + "…"
+
+
+def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        found = page(token)
+        yield from found
+        token = found.token
+        if not token:
+            return
+
+
+def _name_filter(name: str) -> str:
+    """A filter that finds at least the versions of `name`.
+
+    MLflow's filter language has no escape for quotes and none for a backslash before one, so a name that holds them
+    is searched with LIKE and a wildcard in their places, and what else that finds is sorted out by the caller.
+    """
+    if not any(character in name for character in "'\"\\"):
+        return f"name = '{name}'"
+    pattern = name.translate({ord(character): "_" for character in "'\"\\"})
+    return f"name LIKE '{pattern}'"
+
+
+def _registered_model(model: MlflowModel, versions: Iterable[MlflowVersion]) -> RegisteredModel:
+    by_number = {int(version.version): version for version in versions}
+    return RegisteredModel(
+        name=model.name,
+        tags=dict(model.tags),
+        aliases={alias: int(version) for alias, version in sorted(model.aliases.items())},
+        versions=tuple(_model_version(by_number[number]) for number in sorted(by_number)),
+    )
+
+
+def _model_version(version: MlflowVersion) -> ModelVersion:
+    return ModelVersion(
+        name=version.name,
+        version=int(version.version),
+        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        status=VersionStatus(version.status),
+        stage=version.current_stage or "None",
+        run_id=version.run_id or None,
+        source=version.source or "",
+        user=version.user_id or "",
+        tags=dict(version.tags),
+    )
+
+
+def _run_evidence(run: MlflowRun) -> Run:
+    return Run(
+        run_id=run.info.run_id,
+        status=RunStatus(run.info.status),
+        user=run.data.tags.get("mlflow.user") or run.info.user_id or "",
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+    )
+
+
+def _metrics(run: MlflowRun | None, logged: LoggedModel | None) -> tuple[Metric, ...]:
+    """The run's metrics and over them the logged model's, which alone know their data sets, by name and data set."""
+    found = {(name, ""): float(value) for name, value in run.data.metrics.items()} if run else {}
+    newest = sorted((logged.metrics or []) if logged else [], key=lambda m: (m.timestamp, m.step))
+    found |= {(metric.key, metric.dataset_name or ""): float(metric.value) for metric in newest}
+    return tuple(Metric(name, found[name, dataset], dataset or None) for name, dataset in sorted(found))
+
+
+class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Safe YAML without merge keys, whose nesting could grow a short file without bound."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave `<<` an ordinary key."""
+
+
+def _signature(mlmodel: bytes) -> Mapping[str, Any] | None:
+    """The `signature` of an MLmodel file: JSON texts under `inputs`, `outputs` and `params`.
+
+    Format: https://mlflow.org/docs/latest/ml/model/#mlmodel-file-contents
+    """
+    try:
+        document = yaml.load(mlmodel, _PlainLoader)  # noqa: S506 -- a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    signature = document.get("signature") if isinstance(document, dict) else None
+    if not isinstance(signature, dict):
+        return None
+    return {str(part): text for part, text in signature.items() if text is None or isinstance(text, str)}
+
+
+def _without_own(tags: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in tags.items() if not k.startswith(_OWN_TAG_PREFIX) and k not in _OWN_TAGS}
