@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _CHUNK: Final = 1024 * 1024
 _DEEPEST: Final = 32
 
+# A version may be a copy of a version that is a copy of another.
+LONGEST_COPY_CHAIN: Final = 5
+
 # MLflow adds this file when it downloads a registered version, with these keys
 # (`ModelsArtifactRepository._add_registered_model_meta_file`).
 _DOWNLOAD_MARK: Final = "registered_model_meta"
@@ -60,6 +63,12 @@ def logged_model_id(source: str) -> str | None:
     """The id in a `models:/m-…` source; None for every other source."""
     match = re.fullmatch(r"models:/(m-[^/@]+)", source)
     return match[1] if match else None
+
+
+def copied_version(source: str) -> tuple[str, int] | None:
+    """Name and number in a `models:/NAME/NUMBER` source, which `copy_model_version` leaves; None for every other."""
+    match = re.fullmatch(r"models:/(.+)/(\d+)", source, re.DOTALL)
+    return (match[1], int(match[2])) if match else None
 
 
 class Artifacts:
@@ -143,7 +152,7 @@ class Artifacts:
 
     def _locations(self, version: ModelVersion) -> list[str]:
         name, number = version.name, version.version
-        for _ in range(5):
+        for _ in range(LONGEST_COPY_CHAIN):
             with self._api.asked_to(f"find the files of {_named(version)}") as client:
                 uri: str = client.get_model_version_download_uri(name, str(number))
                 if model_id := logged_model_id(uri):
@@ -153,11 +162,10 @@ class Artifacts:
                 return self._run_locations(uri, version)
             if scheme != "models":
                 return [uri]
-            # A version that was made from another registered version.
-            match = re.fullmatch(r"models:/(.+)/(\d+)", uri)
-            if match is None:
+            copied = copied_version(uri)
+            if copied is None:
                 break
-            name, number = match[1], int(match[2])
+            name, number = copied
         raise Refused(f"{_named(version)} has a source that leads nowhere: {redacted(version.source)!r}.")
 
     def _run_locations(self, uri: str, version: ModelVersion) -> list[str]:

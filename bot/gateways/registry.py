@@ -12,8 +12,9 @@ import yaml
 
 from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus
-from bot.gateways.artifacts import Artifacts, logged_model_id
+from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, copied_version, logged_model_id
 from bot.gateways.mlflow_api import Missing, MlflowApi
+from bot.gateways.mlflow_api import preload as preload
 from policies.evidence import Metric, Run, RunStatus, Unreadable, VersionEvidence
 
 if TYPE_CHECKING:
@@ -38,23 +39,23 @@ _OWN_TAG_PREFIX: Final = "promotion."
 _OWN_TAGS: Final = frozenset({"validation_status", "promoted_from"})
 
 
-class Registry:
-    """MLflow's model registry. Every read is fresh, every write may be repeated.
+class Registry(MlflowApi):
+    """The models of one MLflow. Every read is fresh, every write may be repeated.
 
     Raises Unreachable where MLflow does not answer, Misconfigured where it does not let the bot in, and Refused
     where it says no, `Missing` among that for a model or version that is gone.
     """
 
-    def __init__(self, api: MlflowApi, artifacts: Artifacts) -> None:
-        self._api = api
-        self._artifacts = artifacts
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
+        super().__init__(tracking_uri, registry_uri)
+        self._artifacts = Artifacts(self)
 
     def models(self) -> tuple[RegisteredModel, ...]:
         """Every registered model with its versions, by name; prompts, which MLflow keeps beside them, left out.
 
         Takes a request for each 1,000 models and each 5,000 versions.
         """
-        with self._api.asked_to("list the registered models") as client:
+        with self.asked_to("list the registered models") as client:
             models = {
                 model.name: model
                 for model in _pages(
@@ -71,7 +72,7 @@ class Registry:
     def model(self, name: str) -> RegisteredModel | None:
         """The registered model of exactly that name with its versions; None if there is none. Two requests."""
         try:
-            with self._api.asked_to(f"read the model {name!r}") as client:
+            with self.asked_to(f"read the model {name!r}") as client:
                 model = client.get_registered_model(name)
                 versions = [v for v in self._search_versions(_name_filter(name)) if v.name == name]
         except Missing:
@@ -83,7 +84,7 @@ class Registry:
         return _registered_model(model, versions) if model.name == name else None
 
     def _search_versions(self, filter_string: str | None) -> Iterator[MlflowVersion]:
-        client = self._api.client
+        client = self.client
         return _pages(
             lambda token: client.search_model_versions(
                 filter_string=filter_string,
@@ -121,20 +122,25 @@ class Registry:
         if not run_id:
             return None
         try:
-            with self._api.asked_to(f"read the run {run_id} of {what}") as client:
+            with self.asked_to(f"read the run {run_id} of {what}") as client:
                 return client.get_run(run_id)
         except Missing:
             return None
 
     def _logged_model(self, version: ModelVersion, what: str) -> LoggedModel | None:
-        model_id = logged_model_id(version.source)
-        if model_id is None:
-            return None
+        source = version.source
         try:
-            with self._api.asked_to(f"read the logged model {model_id} of {what}") as client:
-                return client.get_logged_model(model_id)
+            with self.asked_to(f"read the logged model of {what}") as client:
+                for _ in range(LONGEST_COPY_CHAIN):
+                    if model_id := logged_model_id(source):
+                        return client.get_logged_model(model_id)
+                    copied = copied_version(source)
+                    if copied is None:
+                        return None
+                    source = client.get_model_version(copied[0], str(copied[1])).source or ""
         except Missing:
             return None
+        return None
 
     def _signature(self, version: ModelVersion) -> Mapping[str, Any] | None:
         try:
@@ -149,19 +155,19 @@ class Registry:
         pipeline's documentation does, not for every promotion's log.
         """
         task = f"put version {version} of {name!r} into stage {stage}"
-        with self._api.asked_to(task) as client, warnings.catch_warnings():
+        with self.asked_to(task) as client, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             client.transition_model_version_stage(name, str(version), stage, archive_existing_versions=False)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point the alias at the version, wherever it pointed before."""
-        with self._api.asked_to(f"point the alias {alias!r} of {name!r} at version {version}") as client:
+        with self.asked_to(f"point the alias {alias!r} of {name!r} at version {version}") as client:
             client.set_registered_model_alias(name, alias, str(version))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove the alias; nothing happens where it, or the model, does not exist."""
         try:
-            with self._api.asked_to(f"remove the alias {alias!r} of {name!r}") as client:
+            with self.asked_to(f"remove the alias {alias!r} of {name!r}") as client:
                 client.delete_registered_model_alias(name, alias)
         except Missing:
             return
@@ -169,7 +175,7 @@ class Registry:
     def set_version_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, in order, and delete those whose value is None; values are cut to the limit."""
         for key, value in tags.items():
-            with self._api.asked_to(f"write the tag {key!r} of version {version} of {name!r}") as client:
+            with self.asked_to(f"write the tag {key!r} of version {version} of {name!r}") as client:
                 if value is None:
                     client.delete_model_version_tag(name, str(version), key)
                 else:
@@ -178,7 +184,7 @@ class Registry:
     def set_model_tags(self, name: str, tags: Mapping[str, str | None]) -> None:
         """Set the registered model's tags, in order, and delete those whose value is None; values are cut."""
         for key, value in tags.items():
-            with self._api.asked_to(f"write the tag {key!r} of {name!r}") as client:
+            with self.asked_to(f"write the tag {key!r} of {name!r}") as client:
                 if value is None:
                     client.delete_registered_model_tag(name, key)
                 else:

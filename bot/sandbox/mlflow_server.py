@@ -103,7 +103,7 @@ class MlflowServer:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """This process's environment without MLflow's settings of the client side."""
+        """The environment of the caller without the settings of MLflow's client side."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         # Its background jobs would start a process of their own for features that nothing here uses.
         settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
