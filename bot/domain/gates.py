@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from policies.documents import Problem
-
 from bot.domain.approvals import Approvals
 from bot.domain.authorisation import integrity_reasons
 from bot.domain.fingerprint import combined
@@ -16,6 +14,7 @@ from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import CheckName, CheckState, PullRequest
 from bot.domain.windows import frozen_by, opens_at
 from bot.domain.world import ChangeKind, Evaluation, Found
+from policies.documents import Problem
 from policies.evidence import Unreadable
 from policies.verdict import Status
 

@@ -1,0 +1,345 @@
+"""The pipeline of a deploy repository: which models, through which environments, by which rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from bot.domain.windows import Freeze, WeekTime
+from policies.documents import Document, InvalidDocument, Problem, load, nearest
+from policies.durations import parse_duration
+
+DEFAULT_MANIFEST: Final = "versions.yaml"
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_REF_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|\.\.|@\{|/{2,}|/$|\.$|\.lock$|^[./-]")
+
+
+class Merge(StrEnum):
+    """Who merges a proposal whose checks are all green."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class Drift(StrEnum):
+    """What happens when the registry differs from the manifest although nobody merged anything."""
+
+    REPORT = "report"
+    REPAIR = "repair"
+
+
+class WhileSoaking(StrEnum):
+    """What a newer version does while an older one soaks: take its place, or wait for it."""
+
+    REPLACE = "replace"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class OnRegistration:
+    """Every new version is a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnTag:
+    """A version with this tag is a candidate."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnAlias:
+    """The version that the alias points at is the candidate."""
+
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The version that has been live in `environment` for `soak` is the candidate."""
+
+    environment: str
+    soak: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """Only people propose."""
+
+
+Propose = OnRegistration | OnTag | OnAlias | After | Manual
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsWanted:
+    """How many approvals, of whom: logins and `@organisation/team`; nobody named means whoever may write."""
+
+    count: int = 0
+    allowed: tuple[str, ...] = ()
+    not_author: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRule:
+    """What going back to a version that was live here before needs."""
+
+    approvals: int = 0
+    ignore_freeze: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryTarget:
+    """What a live version gets in the registry."""
+
+    stage: str | None = None
+    alias: str | None = None
+    archive_existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment and its rules. `policy` is a path in the deploy repository."""
+
+    name: str
+    policy: str
+    registry: RegistryTarget
+    propose: Propose = field(default_factory=Manual)
+    merge: Merge = Merge.MANUAL
+    approvals: ApprovalsWanted = field(default_factory=ApprovalsWanted)
+    overrides: tuple[str, ...] = ()
+    freeze: tuple[Freeze, ...] = ()
+    rollback: RollbackRule = field(default_factory=RollbackRule)
+    drift: Drift = Drift.REPORT
+    while_soaking: WhileSoaking = WhileSoaking.REPLACE
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """What is made when a version goes live in the last environment."""
+
+    tag: str
+    github_release: bool
+
+    def tag_name(self, model: str, version: int, release: str) -> str:
+        """The git tag of one version; what git refuses in a name is percent-encoded."""
+        name = self.tag.format(model=model, version=version, release=release or version)
+        return _REF_REFUSED.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A parsed `promotion.yaml`. `identities` map an MLflow user to a GitHub login, None for a machine."""
+
+    environments: tuple[Environment, ...]
+    models: tuple[str, ...]
+    manifest: str = DEFAULT_MANIFEST
+    identities: Mapping[str, str | None] = field(default_factory=dict)
+    releases: Releases | None = None
+
+    def owns(self, model: str) -> bool:
+        """Whether a registered model is this repository's."""
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name; raises KeyError."""
+        for environment in self.environments:
+            if environment.name == name:
+                return environment
+        raise KeyError(name)
+
+    @property
+    def last_environment(self) -> Environment:
+        """The environment that releases are made for."""
+        return self.environments[-1]
+
+    def manifest_path(self, environment: str) -> str:
+        """Where the environment's entries stand."""
+        return self.manifest.replace("{environment}", environment)
+
+    def manifest_paths(self) -> tuple[str, ...]:
+        """Every manifest file once, in the order of the environments."""
+        return tuple(dict.fromkeys(self.manifest_path(e.name) for e in self.environments))
+
+
+def parse_pipeline(text: str | bytes, source: str = "promotion.yaml") -> Pipeline:
+    """The pipeline that `text` describes; raises InvalidDocument with all that is wrong in it."""
+    document = load(text, source, "pipeline")
+    problems = list(_Rules(document).problems())
+    if problems:
+        raise InvalidDocument(problems)
+    data = document.data
+    releases = data.get("releases")
+    return Pipeline(
+        environments=tuple(_environment(row) for row in data["environments"]),
+        models=tuple(data["models"]),
+        manifest=data.get("manifest", DEFAULT_MANIFEST),
+        identities={u: None if login == "none" else login for u, login in data.get("identities", {}).items()},
+        releases=None
+        if releases is None
+        else Releases(releases.get("tag", "model-{model}-v{version}"), releases.get("github_release", False)),
+    )
+
+
+def _environment(row: Mapping[str, Any]) -> Environment:
+    approvals, rollback, registry = row.get("approvals", {}), row.get("rollback", {}), row["registry"]
+    propose = row.get("propose", "manual")
+    soaking = propose.get("while_soaking") if isinstance(propose, dict) else None
+    group = row.get("group", "none")
+    return Environment(
+        name=row["name"],
+        policy=row["policy"],
+        registry=RegistryTarget(registry.get("stage"), registry.get("alias"), registry.get("archive_existing", False)),
+        propose=_propose(propose),
+        merge=Merge(row.get("merge", "manual")),
+        approvals=ApprovalsWanted(
+            approvals.get("count", 0), tuple(approvals.get("from", ())), approvals.get("not_author", False)
+        ),
+        overrides=tuple(row.get("overrides", {}).get("from", ())),
+        freeze=tuple(_freeze(freeze) for freeze in row.get("freeze", ())),
+        rollback=RollbackRule(rollback.get("approvals", 0), rollback.get("ignore_freeze", True)),
+        drift=Drift(row.get("drift", "report")),
+        while_soaking=WhileSoaking(soaking or row.get("while_soaking", "replace")),
+        group=None if group == "none" else group,
+    )
+
+
+def _propose(said: str | Mapping[str, Any]) -> Propose:
+    match said:
+        case "on_registration":
+            return OnRegistration()
+        case {"on_tag": tag}:
+            ((key, value),) = tag.items()
+            return OnTag(key, value)
+        case {"on_alias": alias}:
+            return OnAlias(alias)
+        case {"after": environment}:
+            return After(environment, parse_duration(said.get("soak", "0s")))
+        case _:
+            return Manual()
+
+
+def _freeze(row: Mapping[str, Any]) -> Freeze:
+    return Freeze(
+        _freeze_time(row["from"]), _freeze_time(row["until"]), row.get("timezone", "UTC"), row.get("reason", "frozen")
+    )
+
+
+def _freeze_time(text: str) -> WeekTime | datetime:
+    """`Fri 16:00`, `2026-12-20` or `2026-12-20 16:00`, in local time; raises ValueError."""
+    day, _, clock = text.partition(" ")
+    if day in _WEEKDAYS:
+        return WeekTime(_WEEKDAYS.index(day), time.fromisoformat(clock))
+    return datetime.fromisoformat(text).replace(tzinfo=None)
+
+
+class _Rules:
+    """What a schema cannot say about a pipeline."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._rows: list[dict[str, Any]] = document.data["environments"]
+        self._names = [row["name"] for row in self._rows]
+
+    def problems(self) -> Iterator[Problem]:
+        at = self._document.problem_at
+        yield from self._manifest()
+        yield from self._releases()
+        for i, row in enumerate(self._rows):
+            place = ("environments", i)
+            if row["name"] in self._names[:i]:
+                yield at((*place, "name"), f"there are two environments “{row['name']}”")
+            if not row["registry"].get("stage") and not row["registry"].get("alias"):
+                yield at((*place, "registry"), "needs a stage, an alias, or both")
+            yield from self._alias(i, row)
+            yield from self._proposing(i, row)
+            yield from self._freezes(i, row)
+            if bad := _bad_path(row["policy"]):
+                yield at((*place, "policy"), bad)
+
+    def _manifest(self) -> Iterator[Problem]:
+        path = self._document.data.get("manifest", DEFAULT_MANIFEST)
+        if bad := _bad_path(path):
+            yield self._document.problem_at(("manifest",), bad)
+        elif set(re.findall(r"\{(.*?)\}", path)) - {"environment"}:
+            yield self._document.problem_at(("manifest",), "only {environment} can be filled into a manifest's path")
+
+    def _releases(self) -> Iterator[Problem]:
+        tag = self._document.data.get("releases", {}).get("tag", "model-{model}-v{version}")
+        unknown = set(re.findall(r"\{(.*?)\}", tag)) - {"model", "version", "release"}
+        if unknown or "{" in re.sub(r"\{\w*\}", "", tag) or "}" in re.sub(r"\{\w*\}", "", tag):
+            yield self._document.problem_at(
+                ("releases", "tag"), "only {model}, {version} and {release} can be filled into a tag"
+            )
+        elif "{version}" not in tag and "{release}" not in tag:
+            yield self._document.problem_at(("releases", "tag"), "needs {version} or {release}: each tag must differ")
+
+    def _alias(self, i: int, row: Mapping[str, Any]) -> Iterator[Problem]:
+        alias = row["registry"].get("alias")
+        place = ("environments", i, "registry", "alias")
+        if alias is None:
+            return
+        if alias.lower() == "latest" or re.fullmatch(r"v\d+", alias, re.IGNORECASE):
+            yield self._document.problem_at(place, f"MLflow reserves the alias “{alias}”")
+        elif not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", alias):
+            yield self._document.problem_at(place, "an alias holds letters, digits, - and _ only")
+        if alias in [r["registry"].get("alias") for r in self._rows[:i]]:
+            yield self._document.problem_at(place, f"two environments use the alias “{alias}”")
+
+    def _proposing(self, i: int, row: Mapping[str, Any]) -> Iterator[Problem]:
+        propose = row.get("propose")
+        if not isinstance(propose, dict) or "after" not in propose:
+            return
+        place = ("environments", i, "propose", "after")
+        after = propose["after"]
+        if after not in self._names:
+            hint = nearest(after, self._names[:i])
+            yield self._document.problem_at(place, f"there is no environment “{after}”{hint}")
+        elif after not in self._names[:i]:
+            yield self._document.problem_at(place, f"“{after}” does not come before “{row['name']}”")
+
+    def _freezes(self, i: int, row: Mapping[str, Any]) -> Iterator[Problem]:
+        for j, freeze in enumerate(row.get("freeze", ())):
+            place = ("environments", i, "freeze", j)
+            times = []
+            for key in ("from", "until"):
+                try:
+                    times.append(_freeze_time(freeze[key]))
+                except ValueError:
+                    message = (
+                        f"“{freeze[key]}” is neither a weekly time such as Fri 16:00 nor a date such as 2026-12-20"
+                    )
+                    yield self._document.problem_at((*place, key), message)
+            if len(times) == 2:
+                yield from self._freeze_order(place, times[0], times[1])
+            try:
+                ZoneInfo(freeze.get("timezone", "UTC"))
+            except (KeyError, ValueError, OSError):
+                yield self._document.problem_at(
+                    (*place, "timezone"), f"“{freeze['timezone']}” is no time zone such as Europe/Berlin"
+                )
+
+    def _freeze_order(
+        self, place: tuple[str | int, ...], start: WeekTime | datetime, end: WeekTime | datetime
+    ) -> Iterator[Problem]:
+        if isinstance(start, datetime) and isinstance(end, datetime):
+            if end <= start:
+                yield self._document.problem_at((*place, "until"), "ends before it starts")
+        elif type(start) is not type(end):
+            yield self._document.problem_at(place, "from and until must both be weekly or both be dates")
+        elif start == end:
+            yield self._document.problem_at((*place, "until"), "ends when it starts: the freeze would be empty")
+
+
+def _bad_path(path: str) -> str | None:
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        return f"“{path}” is not a path inside the repository"
+    return None

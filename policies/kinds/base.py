@@ -1,0 +1,103 @@
+"""What every kind of check is made of: its part of the schema, its reading, its judgement."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from policies.evidence import Evidence, Metric, Run, RunStatus, Unreadable, VersionEvidence
+from policies.verdict import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; the engine makes an outcome of it, with its time-out, severity and the policy's remedy."""
+
+    status: Status
+    measured: str
+    required: str
+    remedy: str = ""
+
+
+class Check(Protocol):
+    """A check of one kind, as read from a policy."""
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """What the evidence says. Never raises."""
+
+
+Complaint = tuple[Sequence[str | int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of check. `complaints` are what a schema cannot say: a place below the kind's key, and what is wrong there."""
+
+    name: str
+    summary: str
+    schema: Mapping[str, Any]
+    read: Callable[[Mapping[str, Any]], Check]
+    complaints: Callable[[Mapping[str, Any]], Iterable[Complaint]] = lambda _: ()
+
+
+def number(value: float) -> str:
+    """A number as people read it: as short as it can be without being another one."""
+    return f"{value:.15g}"
+
+
+def exact(value: float) -> Decimal:
+    """The number that was written, not the binary fraction nearest to it: 0.91 - 0.005 is 0.905."""
+    return Decimal(repr(value))
+
+
+def unfinished(version: VersionEvidence, required: str) -> Finding | None:
+    """The answer while the run cannot be read or still goes on, since its values may change; None once it has ended."""
+    if isinstance(version.run, Unreadable):
+        return Finding(Status.ERROR, version.run.reason, required, "Nothing to do: it is tried again.")
+    if isinstance(version.run, Run) and version.run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED):
+        return Finding(Status.PENDING, f"the run {version.run.run_id} is still {version.run.status}", required)
+    return None
+
+
+def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Metric | Finding:
+    """The metric that a check means; a finding where there is none, or no telling which."""
+    named = [metric for metric in version.metrics if metric.name == name]
+    if dataset is not None:
+        named = [metric for metric in named if metric.dataset == dataset]
+    plain = [metric for metric in named if metric.dataset is None]
+    candidates = plain or named
+    if len(candidates) > 1:
+        sets = ", ".join(sorted(str(metric.dataset) for metric in candidates))
+        return Finding(
+            Status.FAIL, f"“{name}” was logged for several data sets: {sets}", "one value", "Name the `dataset`."
+        )
+    if candidates:
+        return candidates[0]
+    where = f" on {dataset}" if dataset else ""
+    hint = did_you_mean(name, (metric.name for metric in version.metrics))
+    return Finding(
+        Status.PENDING, f"no metric “{name}”{where}{hint}", "the metric is logged", f"Log the metric “{name}”{where}."
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What a name that is not there looks like a slip of."""
+    near = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.75)
+    return f"; did you mean “{near[0]}”?" if near else ""
+
+
+def not_finite(value: float) -> bool:
+    """Whether a value is no number that can be compared."""
+    return not math.isfinite(value)
+
+
+def bounds_complaints(said: Mapping[str, Any], names: Sequence[str]) -> Iterator[Complaint]:
+    """Numbers that are not finite."""
+    for name in names:
+        value = said.get(name)
+        if isinstance(value, float) and not_finite(value):
+            yield (name,), f"“{value}” is not a number to compare with"
