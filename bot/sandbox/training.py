@@ -141,8 +141,8 @@ def _quiet_mlflow(tracking_uri: str) -> Iterator[Any]:
             mlflow.set_registry_uri(tracking_uri)
             yield mlflow
         finally:
-            mlflow.set_tracking_uri(None)
-            mlflow.set_registry_uri(None)
+            mlflow.set_tracking_uri("")
+            mlflow.set_registry_uri("")
             for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
                 os.environ.pop(name, None)
                 if name in environment:
