@@ -12,7 +12,7 @@ import posixpath
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ import yaml
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
 from bot.domain.versions import ModelVersion
-from bot.gateways.mlflow_api import Missing, MlflowApi, redacted, summary
+from bot.gateways.mlflow_api import FORBIDDEN, MISSING, Missing, MlflowApi, redacted, summary
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -171,14 +171,18 @@ class Artifacts:
     def _run_locations(self, uri: str, version: ModelVersion) -> list[str]:
         """Where MLflow finds `runs:/RUN/PATH`: the run's own directory, then a model of that name that it logged."""
         run_id, _, path = urlsplit(uri).path.lstrip("/").partition("/")
+        model_name, _, below = path.partition("/")
         with self._api.asked_to(f"find the files of {_named(version)} in its run {run_id}") as client:
             run = client.get_run(run_id)
-            locations = [f"{run.info.artifact_uri.rstrip('/')}/{path}".rstrip("/")]
-            model_name, _, below = path.partition("/")
-            for output in run.outputs.model_outputs if run.outputs else ():
-                model = client.get_logged_model(output.model_id)
-                if model.name == model_name:
-                    locations.append(f"{model.artifact_location.rstrip('/')}/{below}".rstrip("/"))
+        locations = [f"{run.info.artifact_uri.rstrip('/')}/{path}".rstrip("/")]
+        for output in run.outputs.model_outputs if run.outputs else ():
+            try:
+                with self._api.asked_to(f"read the logged model {output.model_id} of {_named(version)}") as client:
+                    model = client.get_logged_model(output.model_id)
+            except Missing:
+                continue
+            if model.name == model_name:
+                locations.append(f"{model.artifact_location.rstrip('/')}/{below}".rstrip("/"))
         return locations
 
     def _store(self, uri: str, version: ModelVersion) -> _Store:
@@ -232,7 +236,7 @@ class _Store(Protocol):
 
     def entries(self, directory: str) -> list[_Entry]: ...
 
-    def chunks(self, path: str) -> Iterator[bytes]: ...
+    def chunks(self, path: str) -> Generator[bytes, None, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +245,10 @@ class _File:
     path: str
     size: int
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """The content; Unreachable where it is not as long as the listing said, which a later look settles."""
         read = 0
-        with closing(self.store.chunks(self.path)) as chunks:  # type: ignore[type-var]
+        with closing(self.store.chunks(self.path)) as chunks:
             for chunk in chunks:
                 read += len(chunk)
                 if read > self.size:
@@ -277,7 +281,7 @@ class _LocalStore:
             raise Refused(f"{path!r} in {self._root} is a link or a device; a model holds plain files only.")
         return _Entry(path, is_directory=False, size=status.st_size)
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes, None, None]:
         try:
             descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 -- an open descriptor
@@ -308,13 +312,14 @@ class _RepositoryStore:
         said = f"The artifact store at {self._name} was asked to {task}: {summary(error)}"
         response: Any = getattr(error, "response", None)
         code = _status_code(response) or getattr(error, "status_code", None) or getattr(error, "code", None)
+        meaning = getattr(error, "error_code", "")
         if isinstance(error, ImportError):
             return Misconfigured(f"{said}. Install the library that this kind of store needs.")
-        if code in {401, 403} or type(error).__name__ == "NoCredentialsError":
+        if code in {401, 403} or meaning in FORBIDDEN or type(error).__name__ == "NoCredentialsError":
             return Misconfigured(f"{said}. Give the bot credentials that may read there.")
-        if code == 404 or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+        if code == 404 or meaning in MISSING:
             return Missing(f"{said}. It is not there.")
-        if code == 400 or getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+        if code == 400 or meaning == "INVALID_PARAMETER_VALUE":
             return Refused(said)
         return Unreachable(said)
 
@@ -322,7 +327,7 @@ class _RepositoryStore:
 class _ProxiedStore(_RepositoryStore):
     """Files behind the tracking server, as a stream."""
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes, None, None]:
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
@@ -332,8 +337,6 @@ class _ProxiedStore(_RepositoryStore):
             with answer as response:
                 response.raise_for_status()
                 yield from response.iter_content(_CHUNK)
-        except GeneratorExit:
-            raise
         except Exception as error:
             raise self._translated(error, f"read {path!r}") from None
 
@@ -341,7 +344,7 @@ class _ProxiedStore(_RepositoryStore):
 class _DownloadStore(_RepositoryStore):
     """Files of any other store: one at a time, in a directory that only this user can read and that is removed."""
 
-    def chunks(self, path: str) -> Iterator[bytes]:
+    def chunks(self, path: str) -> Generator[bytes, None, None]:
         with tempfile.TemporaryDirectory(prefix="promotion-bot-") as directory:
             try:
                 local = Path(self._repository.download_artifacts(path, directory))  # type: ignore[no-untyped-call]

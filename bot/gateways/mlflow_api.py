@@ -28,8 +28,9 @@ _CLIENT_DEFAULTS: Final = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
-_MISSING: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
-_FORBIDDEN: Final = frozenset({"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"})
+# Names of error codes in MLflow's answers (mlflow/protos/databricks.proto).
+MISSING: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
+FORBIDDEN: Final = frozenset({"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"})
 _UNKNOWN_CALL: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
 _BAD_REQUEST: Final = frozenset(
     {
@@ -110,9 +111,9 @@ class MlflowApi:
         if isinstance(error, ImportError):
             return Misconfigured(f"{where} needs a library that is not installed, to {task}: {said}")
         code = str(getattr(error, "error_code", "INTERNAL_ERROR"))
-        if code in _MISSING:
+        if code in MISSING:
             return Missing(f"{where} was asked to {task}, and has no such thing: {said}")
-        if code in _FORBIDDEN:
+        if code in FORBIDDEN:
             return Misconfigured(
                 f"{where} does not let the bot {task}: {said}. Check {_CREDENTIALS}, and what that user may do "
                 "(docs/registry.md lists what the bot needs)."

@@ -30,7 +30,7 @@ class MlflowServer:
 
     def __init__(self, directory: Path, *, allow_webhooks: bool = True, port: int | None = None) -> None:
         self.directory: Final = directory
-        self.port: Final = port or _free_port()
+        self.port: Final = port or free_port()
         self.url: Final = f"http://127.0.0.1:{self.port}"
         self.artifacts: Final = directory / "artifacts"
         self.log: Final = directory / "mlflow.log"
@@ -61,7 +61,7 @@ class MlflowServer:
             return
         self.artifacts.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 -- our own interpreter
+            self.process = subprocess.Popen(
                 self._command(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -123,7 +123,8 @@ class MlflowServer:
         raise Unreachable(f"The MLflow server did not start; {self.log} ends with: {said}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nothing listened on a moment ago."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
