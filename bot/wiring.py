@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from bot.domain.errors import Misconfigured
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
-from bot.gateways.cache import Cache, connect_cache
+from bot.gateways.cache import Cache
 from bot.gateways.github import Repository
 from bot.gateways.github_client import GitHubClient
+from bot.gateways.mlflow_api import preload as preload_registry
 from bot.gateways.noticeboard import Noticeboard
+from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
-from bot.gateways.registry import preload as preload_registry
 from bot.settings import Settings
 
 
@@ -56,7 +58,9 @@ class Gateways:
 
 def build(settings: Settings) -> Gateways:
     """The gateways that `settings` describe; nothing is connected to yet."""
-    return Gateways(settings, connect_cache(settings))
+    if settings.redis_url is None:
+        raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
+    return Gateways(settings, Cache(connect(settings.redis_url)))
 
 
 def preload() -> None:

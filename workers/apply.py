@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bot.domain.manifest import new_manifest, set_entry
-
 from bot.comments import checks, issues, proposal, release
 from bot.domain import naming
 from bot.domain.actions import (
@@ -32,6 +30,7 @@ from bot.domain.actions import (
 )
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.keys import PullRequestKey
+from bot.domain.manifest import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState
 from bot.domain.world import ChangeKind
 from bot.gateways.github import status_title

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.pipeline import Environment, Pipeline
-
 from bot.domain.approvals import ApprovalRule, Approvals, count_approvals
+from bot.domain.pipeline import Environment, Pipeline
 from bot.domain.pull_requests import Login, PullRequest
 from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github import Repository

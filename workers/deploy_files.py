@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from bot.domain.manifest import Entry, Manifest, parse_manifests
 from bot.domain.pipeline import Environment, Pipeline, parse_pipeline
+from bot.gateways.github import Repository
 from policies.documents import InvalidDocument, Problem
 from policies.policy import Policy, parse_policy
-
-from bot.gateways.github import Repository
 
 PIPELINE_PATH = "promotion.yaml"
 

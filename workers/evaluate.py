@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
 from bot.domain.releases import next_release, parse_release
 from bot.domain.signatures import compare_signatures
-from bot.gateways.artifacts import ArtifactDigest, Artifacts
-from bot.gateways.cache import Cache
-from policies.documents import InvalidDocument
-from policies.engine import evaluate
-
-from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import Evaluation, Found
+from bot.gateways.artifacts import ArtifactDigest, Artifacts
+from bot.gateways.cache import Cache
 from bot.gateways.registry import Registry
+from policies.documents import InvalidDocument
+from policies.engine import evaluate
 from policies.evidence import Evidence
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile

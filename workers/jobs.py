@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from policies.documents import InvalidDocument, Problem
-
 from bot.comments import checks, issues
 from bot.domain.actions import Action, LookAgain, LookAt, SetCheck, UpdateBody
 from bot.domain.gates import (
@@ -29,6 +27,7 @@ from bot.domain.keys import (
 from bot.domain.promotion import decide, evaluations_needed, patience
 from bot.domain.pull_requests import CheckState, PullRequest
 from bot.wiring import Gateways
+from policies.documents import InvalidDocument, Problem
 from workers.apply import Effects, says_the_same
 from workers.deploy_files import DeployFiles
 from workers.execution import Desk

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bot.domain.manifest import Entry, Manifest
-from bot.domain.pipeline import Environment, Merge
-from policies.documents import InvalidDocument
-
 from bot.domain import naming
 from bot.domain.approvals import Approvals
 from bot.domain.authorisation import kind_of_change
+from bot.domain.manifest import Entry, Manifest
+from bot.domain.pipeline import Environment, Merge
 from bot.domain.promotion import evaluations_needed
 from bot.domain.pull_requests import CheckName, PullRequest
 from bot.domain.versions import RegisteredModel
@@ -29,6 +27,7 @@ from bot.domain.world import (
 )
 from bot.gateways.github import Adoption, RecordedJudgement, Repository
 from bot.wiring import Gateways
+from policies.documents import InvalidDocument
 from policies.verdict import Status
 from workers.approvers import count_for_change
 from workers.deploy_files import DeployFiles, PipelineFile
@@ -59,7 +58,14 @@ class RepositoryView:
         recorded = self.repository.adoption()
         if recorded is not None or self.judgements or not self.manifest.entries:
             return recorded, None
-        return None, self.files.first_manifest(self.pipeline.pipeline)
+        first = self.files.first_manifest(self.pipeline.pipeline)
+        if first is None or self.repository.commit(first).author == self.gateways.login():
+            return None, None  # the bot's own first proposal states what should be live, not what was
+        try:
+            stated = self.files.manifest(first, self.pipeline.pipeline).entries
+        except InvalidDocument:
+            return None, None
+        return None, first if stated else None
 
     def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
         """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""

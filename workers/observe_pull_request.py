@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.manifest import Entry
-from bot.domain.pipeline import Environment
-from policies.documents import InvalidDocument, Problem
-
 from bot.domain import naming
 from bot.domain.authorisation import kind_of_change
 from bot.domain.gates import Fate, Mergeability, ProposedChange, PullRequestObservation, Standing
 from bot.domain.keys import ModelKey
+from bot.domain.manifest import Entry
+from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import PullRequest
 from bot.domain.versions import RegisteredModel
 from bot.domain.world import ChangeKind, Completion, Evaluation, Found, Judgement, Ruling
 from bot.gateways.github import Repository
+from policies.documents import InvalidDocument, Problem
 from workers.approvers import count_for_change
 from workers.deploy_files import PIPELINE_PATH, DeployFiles
 from workers.evaluate import Evaluator, rules_at

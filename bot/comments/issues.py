@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from policies.documents import Problem
-
 from bot.comments.markdown import inert, plain, prose
 from bot.domain.manifest import Entry
+from policies.documents import Problem
 
 
 def marker(*subject: str) -> str:

@@ -83,11 +83,11 @@ class GitHubClient:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def get(self, repository: str, path: str, **parameters: object) -> JSON:
+    def get(self, repository: str, path: str, /, **parameters: object) -> JSON:
         """The answer of one GET, asked for conditionally: unchanged, it costs nothing of GitHub's rate limit."""
         return self._conditional(repository, path, parameters)["body"]
 
-    def get_or_none(self, repository: str, path: str, **parameters: object) -> JSON | None:
+    def get_or_none(self, repository: str, path: str, /, **parameters: object) -> JSON | None:
         """Like `get`; None where GitHub has no such thing."""
         try:
             return self.get(repository, path, **parameters)
@@ -96,7 +96,7 @@ class GitHubClient:
                 return None
             raise
 
-    def pages(self, repository: str, path: str, **parameters: object) -> Iterator[list[JSON]]:
+    def pages(self, repository: str, path: str, /, **parameters: object) -> Iterator[list[JSON]]:
         """The pages of a list, a hundred items each, read as far as the caller goes."""
         page = 1
         while True:

@@ -1,0 +1,63 @@
+"""Options and preparations that several commands share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from bot.domain.errors import Misconfigured
+from bot.settings import Needs, Settings, load_settings
+
+
+def address(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--host` and `--port`."""
+    command = click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))(command)
+    return click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")(command)
+
+
+def prepared(needs: Needs = Needs.EVERYTHING) -> Settings:
+    """The settings, and logging as a service wants it: a line an event on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    # Clients that log requests would log what is in their URLs.
+    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return load_settings(os.environ, needs)
+
+
+def expect_free(host: str, port: int) -> None:
+    """Raise Misconfigured where nobody could listen on the address, instead of starting again and again."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        raise Misconfigured(f"--host {host} --port {port}: {error.strerror or error}; choose another address") from error
+
+
+def with_shared_queue(settings: Settings, command: str) -> Settings:
+    """The settings, if they name a queue that other processes can reach too."""
+    if settings.redis_url is None:
+        raise Misconfigured(
+            f"REDIS_URL is missing: `{command}` shares its queue with others. Set it, or run `promotion-bot up`"
+        )
+    return settings
+
+
+@contextmanager
+def queue_of_its_own(settings: Settings) -> Iterator[Settings]:
+    """The settings with a queue: the one of REDIS_URL, else an embedded server that runs while the context lasts."""
+    if settings.redis_url is not None:
+        yield settings
+        return
+    from bot.gateways.embedded_redis import embedded_redis
+
+    with embedded_redis(settings.data_dir) as url:
+        yield replace(settings, redis_url=url)

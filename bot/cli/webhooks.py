@@ -1,0 +1,28 @@
+"""`promotion-bot webhooks sync`: the MLflow webhook as it should be."""
+
+from __future__ import annotations
+
+import click
+
+from bot.cli import options
+from bot.domain.errors import Misconfigured
+
+
+@click.group("webhooks", help="The MLflow webhook.")
+def command() -> None:
+    """Commands about webhooks."""
+
+
+@command.command("sync")
+def sync() -> None:
+    """Create the MLflow webhook, or repair it."""
+    settings = options.prepared()
+    if settings.public_url is None:
+        raise Misconfigured("PROMOTION_PUBLIC_URL is missing: it is the address that MLflow delivers to")
+    from bot.gateways.mlflow_api import MlflowApi
+    from bot.gateways.mlflow_webhooks import ensure_webhook
+
+    api = MlflowApi(settings.mlflow_tracking_uri, settings.mlflow_registry_uri)
+    url = f"{settings.public_url}/webhooks/mlflow"
+    state = ensure_webhook(api, "promotion-bot", url, settings.mlflow_webhook_secrets[0].reveal())
+    click.echo(f"{url}: {', '.join(state.changes) or 'as it should be'}")

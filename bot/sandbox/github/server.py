@@ -1,0 +1,278 @@
+"""The stand-in's HTTP side: who asks, what they may, conditional answers, pages, faults, and GitHub's errors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import jwt
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from bot.sandbox.github.state import App, Repo, Token, World
+
+_ROLES: Final = ("read", "triage", "write", "maintain", "admin")
+
+
+class ApiError(Exception):
+    """An error in GitHub's form."""
+
+    def __init__(self, status: int, message: str, *errors: dict[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, Any] = {"message": message, "documentation_url": "https://docs.github.com/rest"}
+        self.body["status"] = str(status)
+        if errors:
+            self.body["errors"] = list(errors)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request to the API, for counting."""
+
+    method: str
+    path: str
+    status: int
+    login: str
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next requests that match."""
+
+    pattern: re.Pattern[str]
+    times: int
+    status: int = 502
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "Server Error"
+    after: bool = False
+
+
+@dataclass
+class Call:
+    """One request with everything that an endpoint needs."""
+
+    request: Request
+    args: tuple[str, ...]
+    actor: Token | None
+    world: World
+    repo: Repo | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON body; empty where there is none."""
+        try:
+            data = json.loads(self.request.get_data() or b"{}")
+        except ValueError as error:
+            raise ApiError(400, "Problems parsing JSON") from error
+        if not isinstance(data, dict):
+            raise ApiError(400, "Body should be a JSON object")
+        return data
+
+    @property
+    def login(self) -> str:
+        """Who asks."""
+        if self.actor is None:
+            raise ApiError(401, "Requires authentication")
+        return self.actor.login
+
+    @property
+    def at(self) -> Repo:
+        """The repository of the request."""
+        if self.repo is None:
+            raise ApiError(404, "Not Found")
+        return self.repo
+
+    def needs(self, role: str) -> None:
+        """Refuse unless the one who asks has at least this role in the repository."""
+        have = role_of(self.at, self.actor)
+        if have is None or _ROLES.index(have) < _ROLES.index(role):
+            raise ApiError(
+                403, "Resource not accessible by integration" if self.actor and self.actor.app else "Forbidden"
+            )
+
+    def required(self, name: str) -> Any:  # noqa: ANN401 - a JSON value
+        """A field of the body that must be there."""
+        if name not in self.body:
+            raise ApiError(422, f'Invalid request.\n\n"{name}" wasn\'t supplied.')
+        return self.body[name]
+
+
+def role_of(repo: Repo, actor: Token | None) -> str | None:
+    """The role that a token gives in a repository."""
+    if actor is not None and actor.app is not None:
+        return "write" if actor.app in repo.apps else None
+    if actor is not None and actor.login in repo.collaborators:
+        return repo.collaborators[actor.login]
+    return None if repo.private else "read"
+
+
+Answer = tuple[int, Any]
+Endpoint = Callable[[Call], Answer]
+ROUTES: list[tuple[str, re.Pattern[str], Endpoint]] = []
+
+
+def route(method: str, path: str) -> Callable[[Endpoint], Endpoint]:
+    """Register an endpoint; `{name}` in the path is one segment, `{name*}` the rest."""
+    pattern = re.sub(r"\{\w+\*\}", "(.+)", re.sub(r"\{\w+\}", "([^/]+)", path))
+
+    def register(endpoint: Endpoint) -> Endpoint:
+        ROUTES.append((method, re.compile(pattern), endpoint))
+        return endpoint
+
+    return register
+
+
+class _Handler(WSGIRequestHandler):
+    """Keeps connections, and keeps quiet: requests are in `Server.requests`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing is printed."""
+
+
+class Server:
+    """Serves a world on a free port of this machine."""
+
+    def __init__(self, world: World, page: Callable[[Request], Response | None]) -> None:
+        self._world = world
+        self._page = page
+        self.requests: list[Seen] = []
+        self.faults: list[Fault] = []
+        self._http: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen."""
+        self._http = make_server("127.0.0.1", 0, self._application, threaded=True, request_handler=_Handler)
+        self._world.url = f"http://127.0.0.1:{self._http.port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True, name="github-sandbox")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._http is not None and self._thread is not None:
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
+
+    def _application(self, environ: Any, start_response: Any) -> Any:  # noqa: ANN401 - WSGI
+        request = Request(environ)
+        response = self._page(request) or self._api(request)
+        return response(environ, start_response)
+
+    def _api(self, request: Request) -> Response:
+        actor: Token | None = None
+        try:
+            actor = self._actor(request)
+            before = self._fault(request, after=False)
+            if before is not None:
+                return self._said(request, actor, before)
+            with self._world.lock:
+                status, body = self._dispatch(request, actor)
+            response = self._rendered(request, status, body)
+            after = self._fault(request, after=True)
+            return self._said(request, actor, after or response)
+        except ApiError as error:
+            return self._said(request, actor, _json(error.status, error.body))
+
+    def _said(self, request: Request, actor: Token | None, response: Response) -> Response:
+        self.requests.append(Seen(request.method, request.path, response.status_code, actor.login if actor else ""))
+        response.headers.setdefault("X-RateLimit-Limit", "5000")
+        response.headers.setdefault("X-RateLimit-Remaining", "4999")
+        response.headers.setdefault("X-RateLimit-Reset", str(int(time.time()) + 3600))
+        response.headers["X-GitHub-Request-Id"] = f"{len(self.requests):X}"
+        return response
+
+    def _fault(self, request: Request, *, after: bool) -> Response | None:
+        for fault in self.faults:
+            if fault.times > 0 and fault.after is after and fault.pattern.search(f"{request.method} {request.path}"):
+                fault.times -= 1
+                response = _json(fault.status, {"message": fault.message})
+                response.headers.extend(fault.headers)
+                return response
+        return None
+
+    def _actor(self, request: Request) -> Token | None:
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        if not scheme:
+            return None
+        if value.count(".") == 2 and scheme == "Bearer":
+            return Token(self._app_of(value).login, self._app_of(value))
+        token = self._world.tokens.get(value)
+        if token is None or (token.expires_at is not None and token.expires_at <= self._world.clock()):
+            raise ApiError(401, "Bad credentials")
+        return token
+
+    def _app_of(self, text: str) -> App:
+        """The App whose JWT this is (https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app)."""
+        try:
+            issuer = int(jwt.decode(text, options={"verify_signature": False})["iss"])
+            app = self._world.apps[issuer]
+            claims = jwt.decode(text, app.public_key_pem, algorithms=["RS256"], leeway=60, options={"verify_iat": True})
+        except (jwt.PyJWTError, KeyError, ValueError) as error:
+            raise ApiError(401, "A JSON web token could not be decoded") from error
+        if claims["exp"] - time.time() > timedelta(minutes=11).total_seconds():
+            raise ApiError(401, "'Expiration time' claim ('exp') is too far in the future")
+        return app
+
+    def _dispatch(self, request: Request, actor: Token | None) -> Answer:
+        for method, pattern, endpoint in ROUTES:
+            found = pattern.fullmatch(request.path)
+            if found is None or method != request.method:
+                continue
+            call = Call(request, found.groups(), actor, self._world)
+            if request.path.startswith("/repos/"):
+                call.repo = self._world.repos.get("/".join(found.groups()[:2]).lower())
+                if call.repo is None or (
+                    role_of(call.repo, actor) is None and not request.path.endswith("/installation")
+                ):
+                    raise ApiError(404, "Not Found")
+                call.args = found.groups()[2:]
+            return endpoint(call)
+        raise ApiError(404, "Not Found")
+
+    def _rendered(self, request: Request, status: int, body: Any) -> Response:  # noqa: ANN401 - JSON
+        link = ""
+        rows = _list_in(body)
+        if request.method == "GET" and rows is not None:
+            key, items = rows
+            size = min(100, max(1, int(request.args.get("per_page", 30))))
+            page = max(1, int(request.args.get("page", 1)))
+            if page * size < len(items):
+                arguments = {**request.args, "page": page + 1}
+                query = "&".join(f"{name}={value}" for name, value in arguments.items())
+                link = f'<{request.base_url}?{query}>; rel="next"'
+            items = items[(page - 1) * size : page * size]
+            body = items if key is None else {**body, key: items}
+        response = _json(status, body)
+        if link:
+            response.headers["Link"] = link
+        if request.method == "GET" and status == 200:
+            etag = f'W/"{hashlib.sha256(response.get_data()).hexdigest()}"'
+            response.headers["ETag"] = etag
+            if request.headers.get("If-None-Match") == etag:
+                response = Response(status=304, headers={"ETag": etag})
+        return response
+
+
+def _list_in(body: Any) -> tuple[str | None, list[Any]] | None:  # noqa: ANN401 - JSON
+    """The list that an answer is, or holds beside its total."""
+    if isinstance(body, list):
+        return None, body
+    if isinstance(body, dict) and "total_count" in body:
+        return next((key, value) for key, value in body.items() if isinstance(value, list))
+    return None
+
+
+def _json(status: int, body: Any) -> Response:  # noqa: ANN401 - JSON
+    text = "" if status == 204 else json.dumps(body)
+    return Response(text, status, content_type="application/json; charset=utf-8")

@@ -1,0 +1,196 @@
+"""Things of the stand-in as GitHub's REST API shows them (https://docs.github.com/en/rest)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from bot.sandbox.github.state import App, Issue, Pull, Repo, World
+
+JSON = dict[str, Any]
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A time as GitHub writes it."""
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
+
+
+class Shapes:
+    """Builds answers for one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def api(self, repo: Repo, path: str = "") -> str:
+        """An API address of a repository."""
+        return f"{self._world.url}/repos/{repo.full_name}{path}"
+
+    def html(self, repo: Repo, path: str = "") -> str:
+        """A page of a repository."""
+        return f"{self._world.url}/{repo.full_name}{path}"
+
+    def user(self, login: str) -> JSON:
+        """https://docs.github.com/en/rest/users/users"""
+        is_bot = login.endswith("[bot]")
+        return {
+            "login": login,
+            "id": self._world.users.setdefault(login, self._world.next_id()),
+            "node_id": f"U_{login}",
+            "avatar_url": "",
+            "url": f"{self._world.url}/users/{login}",
+            "html_url": f"{self._world.url}/{login}",
+            "type": "Bot" if is_bot else "User",
+            "site_admin": False,
+        }
+
+    def repository(self, repo: Repo) -> JSON:
+        """https://docs.github.com/en/rest/repos/repos#get-a-repository"""
+        return {
+            "id": repo.id,
+            "node_id": f"R_{repo.id}",
+            "name": repo.name,
+            "full_name": repo.full_name,
+            "owner": self.user(repo.owner),
+            "private": repo.private,
+            "html_url": self.html(repo),
+            "url": self.api(repo),
+            "default_branch": repo.default_branch,
+            "fork": False,
+            "archived": False,
+            "allow_merge_commit": True,
+            "allow_squash_merge": True,
+            "allow_rebase_merge": True,
+        }
+
+    def app(self, app: App) -> JSON:
+        """https://docs.github.com/en/rest/apps/apps"""
+        return {
+            "id": app.id,
+            "slug": app.slug,
+            "node_id": f"A_{app.id}",
+            "name": app.slug,
+            "owner": self.user("acme"),
+            "description": None,
+            "external_url": "https://example.com",
+            "html_url": f"{self._world.url}/apps/{app.slug}",
+            "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z",
+            "permissions": {"contents": "write", "checks": "write", "deployments": "write"},
+            "events": ["push", "pull_request"],
+        }
+
+    def commit(self, repo: Repo, commit: Any) -> JSON:  # noqa: ANN401 - pygit2's commit
+        """https://docs.github.com/en/rest/commits/commits"""
+        sha = str(commit.id)
+        login = commit.author.email.partition("@")[0].partition("+")[2]
+        return {
+            "sha": sha,
+            "node_id": f"C_{sha}",
+            "url": self.api(repo, f"/commits/{sha}"),
+            "html_url": self.html(repo, f"/commit/{sha}"),
+            "comments_url": self.api(repo, f"/commits/{sha}/comments"),
+            "commit": {
+                "author": person(commit.author),
+                "committer": person(commit.committer),
+                "message": commit.message,
+                "tree": {"sha": str(commit.tree_id), "url": self.api(repo, f"/git/trees/{commit.tree_id}")},
+                "url": self.api(repo, f"/git/commits/{sha}"),
+                "comment_count": 0,
+            },
+            "author": self.user(login) if login else None,
+            "committer": self.user(login) if login else None,
+            "parents": [{"sha": str(p), "url": self.api(repo, f"/commits/{p}")} for p in commit.parent_ids],
+        }
+
+    def pull(self, repo: Repo, pull: Pull, *, full: bool = True) -> JSON:
+        """https://docs.github.com/en/rest/pulls/pulls"""
+        issue = repo.issues[pull.number]
+        shown = {
+            "id": 50_000 + pull.number,
+            "node_id": f"PR_{pull.number}",
+            "number": pull.number,
+            "url": self.api(repo, f"/pulls/{pull.number}"),
+            "html_url": self.html(repo, f"/pull/{pull.number}"),
+            "issue_url": self.api(repo, f"/issues/{pull.number}"),
+            "state": issue.state,
+            "locked": False,
+            "title": issue.title,
+            "user": self.user(issue.author),
+            "body": issue.body,
+            "labels": [self.label(repo, name) for name in issue.labels],
+            "draft": False,
+            "created_at": stamp(issue.created_at),
+            "updated_at": stamp(issue.updated_at),
+            "closed_at": stamp(issue.updated_at) if issue.state == "closed" else None,
+            "merged_at": stamp(pull.merged_at),
+            "merge_commit_sha": pull.merge_commit_sha,
+            "assignees": [],
+            "requested_reviewers": [],
+            "requested_teams": [],
+            "head": self._side(repo, pull.head_ref, pull.head_sha),
+            "base": self._side(repo, pull.base_ref, pull.base_sha),
+            "author_association": "COLLABORATOR",
+            "auto_merge": None,
+        }
+        if full:
+            states = {None: "unknown", True: "clean", False: "dirty"}
+            shown |= {
+                "merged": pull.merged_at is not None,
+                "mergeable": pull.mergeable,
+                "mergeable_state": states[pull.mergeable],
+                "merged_by": self.user(pull.merged_by) if pull.merged_by else None,
+            }
+        return shown
+
+    def _side(self, repo: Repo, ref: str, sha: str) -> JSON:
+        return {
+            "label": f"{repo.owner}:{ref}",
+            "ref": ref,
+            "sha": sha,
+            "user": self.user(repo.owner),
+            "repo": self.repository(repo),
+        }
+
+    def issue(self, repo: Repo, issue: Issue) -> JSON:
+        """https://docs.github.com/en/rest/issues/issues"""
+        shown = {
+            "id": 90_000 + issue.number,
+            "node_id": f"I_{issue.number}",
+            "number": issue.number,
+            "url": self.api(repo, f"/issues/{issue.number}"),
+            "html_url": self.html(repo, f"/issues/{issue.number}"),
+            "state": issue.state,
+            "title": issue.title,
+            "body": issue.body,
+            "user": self.user(issue.author),
+            "labels": [self.label(repo, name) for name in issue.labels],
+            "comments": len(issue.comments),
+            "created_at": stamp(issue.created_at),
+            "updated_at": stamp(issue.updated_at),
+            "closed_at": stamp(issue.updated_at) if issue.state == "closed" else None,
+            "closed_by": self.user(issue.closed_by) if issue.closed_by else None,
+            "author_association": "COLLABORATOR",
+        }
+        if issue.number in repo.pulls:
+            shown["pull_request"] = {"url": self.api(repo, f"/pulls/{issue.number}")}
+        return shown
+
+    def label(self, repo: Repo, name: str) -> JSON:
+        """https://docs.github.com/en/rest/issues/labels"""
+        return {
+            "id": abs(hash(name)) % 10**9,
+            "node_id": f"L_{name}",
+            "url": self.api(repo, f"/labels/{name}"),
+            "name": name,
+            "color": "ededed",
+            "default": False,
+            "description": None,
+        }
+
+
+def person(signature: Any) -> JSON:  # noqa: ANN401 - pygit2's signature
+    """A commit's author or committer."""
+    at = datetime.fromtimestamp(signature.time).astimezone()
+    from datetime import UTC
+
+    return {"name": signature.name, "email": signature.email, "date": stamp(at.astimezone(UTC))}

@@ -1,0 +1,235 @@
+"""Settings from the environment: all problems said at once, no secret ever printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Flag, auto
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from bot.domain.errors import Misconfigured
+from policies.durations import parse_duration
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+_REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
+_DATA_DIR: Final = "~/.local/share/promotion-bot"
+_LEASE: Final = timedelta(seconds=30)
+_SWEEP: Final = timedelta(minutes=5)
+T = TypeVar("T")
+
+
+class Needs(Flag):
+    """What a command cannot do without; what it does not need may be missing, but not wrong."""
+
+    WEBHOOKS = auto()  # the secrets
+    GITHUB = auto()  # credentials
+    REGISTRY = auto()  # MLflow's address
+    EVERYTHING = WEBHOOKS | GITHUB | REGISTRY
+
+
+class Secret:
+    """A value that prints as nothing; only `reveal` gives it out."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True)
+class AppCredentials:
+    """The GitHub App that the bot is."""
+
+    app_id: str
+    private_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment decides. URLs have no trailing slash; they may hold passwords and are not shown."""
+
+    mlflow_tracking_uri: str = field(repr=False)
+    mlflow_webhook_secrets: tuple[Secret, ...]
+    github_webhook_secrets: tuple[Secret, ...]
+    github_credentials: AppCredentials | Secret
+    repositories: tuple[str, ...]
+    github_api_url: str = "https://api.github.com"
+    mlflow_registry_uri: str | None = field(default=None, repr=False)
+    redis_url: Secret | None = None
+    sweep_interval: timedelta = _SWEEP
+    public_url: str | None = None
+    data_dir: Path = field(default_factory=lambda: Path(_DATA_DIR).expanduser())
+    queue_lease: timedelta = _LEASE
+
+
+def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
+    """The settings that `environ` holds; raises one Misconfigured that names every variable that is missing or wrong."""
+    reader = _Reader(environ)
+    webhooks, registry = Needs.WEBHOOKS in needs, Needs.REGISTRY in needs
+    settings = Settings(
+        mlflow_tracking_uri=reader.needed("MLFLOW_TRACKING_URI", "https://mlflow.example.com", _uri, "", registry),
+        mlflow_registry_uri=reader.optional("MLFLOW_REGISTRY_URI", None, _uri),
+        mlflow_webhook_secrets=reader.needed("MLFLOW_WEBHOOK_SECRET", "a long random text", _secrets, (), webhooks),
+        github_webhook_secrets=reader.needed("GITHUB_WEBHOOK_SECRET", "a long random text", _secrets, (), webhooks),
+        github_credentials=_credentials(reader, Needs.GITHUB in needs),
+        github_api_url=reader.optional("GITHUB_API_URL", "https://api.github.com", _url),
+        repositories=reader.needed("PROMOTION_REPOSITORIES", "acme/models,acme/risk", _repositories, (), True),
+        redis_url=reader.optional("REDIS_URL", None, _redis_url),
+        sweep_interval=reader.optional("PROMOTION_SWEEP_INTERVAL", _SWEEP, _interval),
+        public_url=reader.optional("PROMOTION_PUBLIC_URL", None, _url),
+        data_dir=reader.optional("PROMOTION_DATA_DIR", None, _directory) or _directory(_DATA_DIR),
+        queue_lease=reader.optional("PROMOTION_QUEUE_LEASE", _LEASE, _interval),
+    )
+    if reader.problems:
+        lines = "\n".join(f"  {problem}" for problem in reader.problems)
+        raise Misconfigured(f"the environment does not say what promotion-bot needs:\n{lines}")
+    return settings
+
+
+class _Reader:
+    """Reads variables and collects what is wrong, so that one start shows every problem."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        """What the variable holds; empty and missing are the same."""
+        return self._environ.get(name, "").strip()
+
+    def needed(self, name: str, example: str, parse: Callable[[str], T], without: T, needed: bool) -> T:  # noqa: FBT001
+        if not self.text(name) and needed:
+            self.problems.append(f"{name} is missing; for example: {example}")
+        return self.optional(name, without, parse)
+
+    def optional(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        value = self.text(name)
+        try:
+            return parse(value) if value else default
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return default
+
+
+def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:  # noqa: FBT001
+    """An App with its key, or a token, but not both: nobody should have to guess who the bot is."""
+    app_id, token = reader.text("GITHUB_APP_ID"), reader.text("GITHUB_TOKEN")
+    key, key_file = reader.text("GITHUB_APP_PRIVATE_KEY"), reader.text("GITHUB_APP_PRIVATE_KEY_FILE")
+    if token and (app_id or key or key_file):
+        reader.problems.append("GITHUB_TOKEN and GITHUB_APP_… are both set; keep one of them")
+    elif token and not (token.isascii() and token.isprintable() and " " not in token):
+        reader.problems.append("GITHUB_TOKEN holds characters that no token has; for example: github_pat_…")
+    elif not token and not app_id and (needed or key or key_file):
+        reader.problems.append(
+            "GITHUB_APP_ID is missing; for example: GITHUB_APP_ID=12345 with GITHUB_APP_PRIVATE_KEY or "
+            "GITHUB_APP_PRIVATE_KEY_FILE=/run/secrets/app.pem (or GITHUB_TOKEN instead of all three)"
+        )
+    if token or not app_id:
+        return Secret(token)
+    if not (app_id.isascii() and app_id.isdecimal()):
+        reader.problems.append("GITHUB_APP_ID is not the App's number; for example: 12345")
+    if bool(key) == bool(key_file):
+        reader.problems.append(
+            "GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_FILE: one of them, not both, must be set with GITHUB_APP_ID"
+        )
+    elif key_file:
+        key = reader.optional("GITHUB_APP_PRIVATE_KEY_FILE", "", _file)
+    # A key that went through a one-line variable has its line breaks as \n.
+    key = key.replace("\\n", "\n")
+    if key and "PRIVATE KEY-----" not in key:
+        name = "GITHUB_APP_PRIVATE_KEY_FILE" if key_file else "GITHUB_APP_PRIVATE_KEY"
+        reader.problems.append(f"{name} does not hold a private key; it begins with: -----BEGIN RSA PRIVATE KEY-----")
+    return AppCredentials(app_id, Secret(key))
+
+
+def _file(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ValueError(f"cannot be read: {path}: {reason}; for example: /run/secrets/app.pem") from error
+
+
+def _directory(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"starts with ~ but there is no home directory; for example: /var/lib/promotion-bot ({error})") from error
+
+
+def _uri(text: str) -> str:
+    if any(character.isspace() for character in text):
+        raise ValueError("holds spaces; for example: https://mlflow.example.com")
+    return text.rstrip("/") if text.startswith(("http://", "https://")) else text
+
+
+def _url(text: str) -> str:
+    example = "for example: https://promotion.example.com"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and text.isprintable()
+    except ValueError:
+        usable = False
+    if not usable or " " in text:
+        raise ValueError(f"is not an http or https address; {example}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"must be an address alone, without user, password, query and fragment; {example}")
+    return text.rstrip("/")
+
+
+def _secrets(text: str) -> tuple[Secret, ...]:
+    secrets = tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
+    if not secrets:
+        raise ValueError("holds no secret; separate several with commas, for example: the-new-one,the-old-one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8; for example: a long random text of letters and digits") from None
+    return secrets
+
+
+def _repositories(text: str) -> tuple[str, ...]:
+    names = tuple({part.strip().lower(): part.strip() for part in text.split(",") if part.strip()}.values())
+    wrong = [name for name in names if not _REPOSITORY.fullmatch(name)]
+    if wrong or not names:
+        found = ", ".join(wrong) or "nothing in it"
+        raise ValueError(f"is not owner/name, comma separated: {found}; for example: acme/models,acme/risk")
+    return names
+
+
+def _redis_url(text: str) -> Secret | None:
+    try:
+        parts = urlsplit(text)
+        # Sentinel's list of hosts is no port; the connection reads it.
+        usable = parts.scheme in _REDIS_SCHEMES and (parts.scheme == "redis+sentinel" or parts.port != 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("is not redis://, rediss:// or redis+sentinel://; for example: redis://redis:6379/0")
+    return Secret(text)
+
+
+def _interval(text: str) -> timedelta:
+    interval = parse_duration(text)  # says itself what is wrong, with examples
+    if interval < timedelta(seconds=1):
+        raise ValueError("is shorter than a second; for example: 30s")
+    return interval

@@ -1,0 +1,171 @@
+"""One job: begin under the key's token, keep the lease, look, and end with the key where it belongs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from bot.domain.errors import LostLock, Misconfigured, PromotionError, Refused, Unreachable
+from bot.domain.keys import Key, dump_key, parse_key
+from bot.gateways.queue import Claimed, WorkQueue
+from bot.gateways.redis_connection import connect
+from bot.settings import Needs, Settings, load_settings
+from bot.wiring import Gateways, build
+
+log = logging.getLogger("promotion-bot.worker")
+
+NEEDS: Final = Needs.GITHUB | Needs.REGISTRY
+_BASE: Final = 2.0  # seconds before the first retry, at most
+_LONGEST: Final = 300.0
+
+
+class Result(StrEnum):
+    """How a look ended; the names are those of the metric."""
+
+    DONE = "done"
+    RETRIED = "retried"
+    REFUSED = "refused"
+    MISCONFIGURED = "misconfigured"
+    LOST = "lost"
+    FAILED = "failed"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a look may do with the queue."""
+
+    queue: WorkQueue
+    claimed: Claimed
+
+    def still_mine(self) -> None:
+        """Raise LostLock if another worker has taken the key over; asked before each effect."""
+        self.queue.still_mine(self.claimed)
+
+    def look_at(self, key: Key) -> None:
+        """Queue another key, or this one once more after this run."""
+        self.queue.request(key)
+
+    def look_again(self, at: datetime) -> None:
+        """Queue this key for a later moment."""
+        self.queue.request_at(self.claimed.key, at)
+
+
+def execute(key_text: str, token: str) -> None:
+    """RQ's entry: run the look that `token` was given for; nothing where it is not valid any more."""
+    from workers.jobs import look_at
+
+    settings = load_settings(os.environ, NEEDS)
+    queue = open_queue(settings)
+    run(Claimed(parse_key(key_text), token), queue, lambda desk: look_at(desk.claimed.key, desk, gateways_of(settings)))
+
+
+def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
+    """Begin, look, finish. What is unreachable is tried again later; what is refused is said and left alone."""
+    try:
+        if not queue.begin(claimed):
+            return
+        started = time.monotonic()
+        result, again = _attempt(claimed, queue, look)
+        seconds = time.monotonic() - started
+        log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
+        if result is not Result.LOST:
+            queue.finish(claimed, again)
+        queue.record(kind(claimed.key), result, seconds)
+    except (Unreachable, Misconfigured) as error:
+        # The key stays this token's until the lease ends; then the dispatcher hands it out again.
+        log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
+
+
+def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> tuple[Result, float | None]:
+    """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
+    name = dump_key(claimed.key)
+    try:
+        with _heartbeat(queue, claimed):
+            look(Desk(queue, claimed))
+    except LostLock:
+        return Result.LOST, None
+    except Unreachable as error:
+        again = backoff(queue.count_attempt(claimed.key), error.retry_after)
+        log.warning("key=%s: %s; again in %.0f s", name, error, again)
+        return Result.RETRIED, again
+    except (Refused, Misconfigured) as error:
+        log.error("key=%s: %s", name, error)  # noqa: TRY400 - a refusal has no traceback worth reading
+        queue.forget_attempts(claimed.key)
+        return Result.REFUSED if isinstance(error, Refused) else Result.MISCONFIGURED, None
+    except Exception:
+        log.exception("key=%s failed; the next sweep looks again", name)
+        return Result.FAILED, None
+    queue.forget_attempts(claimed.key)
+    return Result.DONE, None
+
+
+def backoff(attempt: int, retry_after: float | None = None) -> float:
+    """Seconds before the next try: exponential with full jitter, and never before the other side said."""
+    spread = min(_LONGEST, _BASE * 2 ** min(attempt - 1, 20))
+    return (retry_after or 0.0) + random.uniform(0.0, spread)  # noqa: S311 - no secret depends on it
+
+
+def kind(key: Key) -> str:
+    """What a metric calls the key: its kind, never its name, of which there may be any number."""
+    return type(key).__name__.removesuffix("Key")
+
+
+def give_back(claimed: Claimed, queue: WorkQueue, seconds: float) -> None:
+    """Return a key whose job was killed for certain, so that it need not wait for the lease to run out.
+
+    What kills its job each time, such as too little memory, comes back less and less often.
+    """
+    try:
+        queue.finish(claimed, backoff(queue.count_attempt(claimed.key)))
+        queue.record(kind(claimed.key), Result.KILLED, seconds)
+    except PromotionError as error:
+        log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
+
+
+@contextmanager
+def _heartbeat(queue: WorkQueue, claimed: Claimed) -> Iterator[None]:
+    """Extend the lease while the look lasts, for as long as this process lives, whatever became of its parent."""
+    stopped = threading.Event()
+
+    def beat() -> None:
+        while not stopped.wait(queue.lease / 3):
+            try:
+                queue.still_mine(claimed)
+            except LostLock:
+                return  # the look learns it before its next effect
+            except PromotionError:
+                continue
+
+    thread = threading.Thread(target=beat, daemon=True, name="lease")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+
+
+_gateways: dict[Settings, Gateways] = {}
+
+
+def gateways_of(settings: Settings) -> Gateways:
+    """The process' gateways; a forked job finds those of its parent, signed in already."""
+    if settings not in _gateways:
+        _gateways[settings] = build(settings)
+    return _gateways[settings]
+
+
+def open_queue(settings: Settings) -> WorkQueue:
+    """The queue that `settings` name."""
+    if settings.redis_url is None:
+        raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
+    return WorkQueue(connect(settings.redis_url), settings.queue_lease.total_seconds())

@@ -1,0 +1,232 @@
+"""The worker's processes: RQ workers that fork a work-horse a job, and the scheduler that feeds them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.context import ForkContext, ForkProcess
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+
+from bot import wiring
+from bot.domain.errors import Misconfigured, PromotionError, Unreachable
+from bot.domain.keys import RepositoryKey, dump_key, parse_key
+from bot.gateways.queue import RQ_QUEUE, Claimed, WorkQueue
+from bot.gateways.redis_connection import asked_of_redis, connect_waiting
+from bot.settings import Settings
+from workers.execution import gateways_of, give_back, open_queue
+
+log = logging.getLogger("promotion-bot.worker")
+
+JOB_LIMIT: Final = 3600  # seconds for one look, a large model's digest included
+_POLL: Final = 0.05  # seconds between looks at the inbox
+_GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
+_COLD: Final = 5.0  # seconds for a process to end after it was told to drop its job
+_SLOWEST_RESTART: Final = 30.0  # seconds
+
+
+# --- the RQ worker ----------------------------------------------------------------------------------------------------
+
+
+class KeyWorker(Worker):
+    """An RQ worker that signs in before it forks, and gives a key back when its work-horse is killed."""
+
+    settings: Settings
+    work_queue: WorkQueue
+
+    def execute_job(self, job: Any, queue: Any) -> None:  # noqa: ANN401 - RQ's types
+        """Run a job in a work-horse, which inherits the sign-in of this process."""
+        for repository in self.settings.repositories:
+            with contextlib.suppress(PromotionError):  # the job says it, where it matters
+                gateways_of(self.settings).github_client.prepare(repository)
+        super().execute_job(job, queue)
+
+    def handle_work_horse_killed(self, job: Any, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ANN401
+        """The horse is dead for certain."""
+        key_text, token = job.args
+        log.error("key=%s: its job was killed (wait status %s)", key_text, ret_val)
+        give_back(Claimed(parse_key(key_text), token), self.work_queue, rusage.ru_utime + rusage.ru_stime)
+        super().handle_work_horse_killed(job, retpid, ret_val, rusage)
+
+
+def run_worker(settings: Settings) -> None:
+    """Take jobs until told to stop."""
+    worker = KeyWorker([RQ_QUEUE], connection=_waiting(settings), serializer=JSONSerializer)
+    worker.settings = settings
+    worker.work_queue = open_queue(settings)
+    worker.work(logging_level="WARNING", with_scheduler=False)
+
+
+# --- the scheduler ----------------------------------------------------------------------------------------------------
+
+
+def run_scheduler(settings: Settings) -> None:
+    """Hand due keys to RQ, and have everything looked at once in a sweep's interval, the first time at once."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
+    queue = open_queue(settings)
+    jobs = job_queue(settings)
+    interval = settings.sweep_interval.total_seconds()
+    next_sweep = time.monotonic()
+    while not stopped.is_set():
+        try:
+            if time.monotonic() >= next_sweep:
+                queue.request(*(RepositoryKey(repository) for repository in settings.repositories))
+                next_sweep = time.monotonic() + interval
+            if not dispatch(queue, jobs):
+                stopped.wait(_POLL)
+        except Unreachable as error:
+            log.warning("%s; waiting for it", error)
+            stopped.wait(1.0)
+
+
+def job_queue(settings: Settings) -> Queue:
+    """RQ's own queue, in JSON: pickle would let whoever writes to Redis run code here."""
+    return Queue(RQ_QUEUE, connection=_waiting(settings), serializer=JSONSerializer)
+
+
+def dispatch(queue: WorkQueue, jobs: Queue) -> int:
+    """Hand every due key to RQ; how many there were. A job is known to RQ by its token."""
+    claimed = queue.claim()
+    for item in claimed:
+        with asked_of_redis():
+            jobs.enqueue_call(
+                "workers.execution.execute",
+                args=(dump_key(item.key), item.token),
+                timeout=JOB_LIMIT,
+                result_ttl=0,
+                failure_ttl=3600,
+                job_id=item.token,
+            )
+    return len(claimed)
+
+
+def _waiting(settings: Settings) -> Any:  # noqa: ANN401 - redis-py's client
+    if settings.redis_url is None:
+        raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
+    return connect_waiting(settings.redis_url)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Child:
+    name: str
+    target: Callable[[], None]
+    process: ForkProcess
+    started: float
+    delay: float = 1.0  # seconds before the next restart
+
+
+class Supervisor:
+    """Runs children in processes of their own, starts again those that end, and ends them all when it is left.
+
+    As a context: what is added runs at once, `wait` lasts until a signal asks to stop.
+    """
+
+    def __init__(self) -> None:
+        self._children: list[_Child] = []
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+        for child in self._children:
+            child.process.terminate()
+        if not self._gone(_GRACE):
+            log.warning("jobs still run after %.0f s; they are dropped and looked at again at the next start", _GRACE)
+            for child in self._children:
+                child.process.terminate()  # for RQ's worker the second signal is the end of its job too
+        if not self._gone(_COLD):
+            for child in self._children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.process.pid or 0, signal.SIGKILL)
+                child.process.join()
+
+    def add(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a process of its own, for as long as this context lasts."""
+        self._children.append(_Child(name, target, _started(name, target), time.monotonic()))
+
+    def wait(self) -> None:
+        """Keep the children running until a signal asks to stop."""
+        while not self._stopped.wait(0.1):
+            for child in self._children:
+                self._keep(child)
+
+    def _keep(self, child: _Child) -> None:
+        if child.process.is_alive():
+            return
+        lived = time.monotonic() - child.started
+        if lived < child.delay:
+            return
+        log.error("%s ended (exit code %s); starting it again", child.name, child.process.exitcode)
+        child.delay = min(_SLOWEST_RESTART, child.delay * 2) if lived < 2 * _SLOWEST_RESTART else 1.0
+        child.process, child.started = _started(child.name, child.target), time.monotonic()
+
+    def _gone(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        for child in self._children:
+            child.process.join(max(0.0, deadline - time.monotonic()))
+        return not any(child.process.is_alive() for child in self._children)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped.set()
+
+
+def add_workers(supervisor: Supervisor, settings: Settings, workers: int) -> None:
+    """Run the scheduler and `workers` RQ workers; what is slow to import is imported once, before they fork."""
+    export(settings)
+    supervisor.add("scheduler", lambda: run_scheduler(settings))
+    wiring.preload()
+    for number in range(workers):
+        supervisor.add(f"worker-{number + 1}", lambda: run_worker(settings))
+
+
+def export(settings: Settings) -> None:
+    """Let child processes find the queue that this process started: they read their settings from the environment."""
+    if settings.redis_url is not None:
+        os.environ["REDIS_URL"] = settings.redis_url.reveal()
+
+
+def _started(name: str, target: Callable[[], None]) -> ForkProcess:
+    fork: ForkContext = multiprocessing.get_context("fork")
+    process = fork.Process(target=_child, args=(target, os.getpid()), name=name)
+    process.start()
+    return process
+
+
+def _child(target: Callable[[], None], parent: int) -> None:
+    # A group of its own: Ctrl+C reaches the supervisor alone, which says when to stop.
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with(parent)
+    try:
+        target()
+    except PromotionError as error:
+        log.error("%s", error)  # noqa: TRY400 - it says itself what to do
+        sys.exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Have the system send SIGTERM when the supervisor is killed (Linux; elsewhere it is an orphan until it is stopped)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            sys.exit(0)
