@@ -65,7 +65,7 @@ class AppCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment decides. URLs have no trailing slash; they may hold passwords and are not shown."""
+    """Everything that the environment decides. URLs have no trailing slash; what may hold a password is not shown."""
 
     mlflow_tracking_uri: str = field(repr=False)
     mlflow_webhook_secrets: tuple[Secret, ...]
@@ -82,7 +82,7 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
-    """The settings that `environ` holds; raises one Misconfigured that names every variable that is missing or wrong."""
+    """The settings that `environ` holds; one Misconfigured names every variable that is missing or wrong."""
     reader = _Reader(environ)
     webhooks, registry = Needs.WEBHOOKS in needs, Needs.REGISTRY in needs
     settings = Settings(
@@ -116,7 +116,7 @@ class _Reader:
         """What the variable holds; empty and missing are the same."""
         return self._environ.get(name, "").strip()
 
-    def needed(self, name: str, example: str, parse: Callable[[str], T], without: T, needed: bool) -> T:  # noqa: FBT001
+    def needed(self, name: str, example: str, parse: Callable[[str], T], without: T, needed: bool) -> T:
         if not self.text(name) and needed:
             self.problems.append(f"{name} is missing; for example: {example}")
         return self.optional(name, without, parse)
@@ -130,7 +130,7 @@ class _Reader:
             return default
 
 
-def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:  # noqa: FBT001
+def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:
     """An App with its key, or a token, but not both: nobody should have to guess who the bot is."""
     app_id, token = reader.text("GITHUB_APP_ID"), reader.text("GITHUB_TOKEN")
     key, key_file = reader.text("GITHUB_APP_PRIVATE_KEY"), reader.text("GITHUB_APP_PRIVATE_KEY_FILE")
@@ -147,9 +147,10 @@ def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:  # n
         return Secret(token)
     if not (app_id.isascii() and app_id.isdecimal()):
         reader.problems.append("GITHUB_APP_ID is not the App's number; for example: 12345")
-    if bool(key) == bool(key_file):
+    if (key and key_file) or (needed and not key and not key_file):
         reader.problems.append(
-            "GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_FILE: one of them, not both, must be set with GITHUB_APP_ID"
+            "GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_FILE: with GITHUB_APP_ID one must be set, not both; "
+            "for example: GITHUB_APP_PRIVATE_KEY_FILE=/run/secrets/app.pem"
         )
     elif key_file:
         key = reader.optional("GITHUB_APP_PRIVATE_KEY_FILE", "", _file)
@@ -173,7 +174,9 @@ def _directory(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"starts with ~ but there is no home directory; for example: /var/lib/promotion-bot ({error})") from error
+        raise ValueError(
+            f"starts with ~ but there is no home directory; for example: /var/lib/promotion-bot ({error})"
+        ) from error
 
 
 def _uri(text: str) -> str:

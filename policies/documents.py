@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import jsonschema
 import yaml
@@ -112,7 +112,8 @@ def _refuse_aliases(text: str, source: str) -> None:
     depth = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
-            where = (event.start_mark.line + 1, event.start_mark.column + 1)
+            mark: Any = event.start_mark
+            where = (mark.line + 1, mark.column + 1)
             if isinstance(event, yaml.AliasEvent):
                 raise InvalidDocument(
                     [Problem(source, *where, "YAML aliases and merge keys are not accepted: write the value out")]
@@ -144,7 +145,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             self._refuse_tag(node, "tag:yaml.org,2002:seq")
             return [self.read(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(cast("yaml.ScalarNode", node))
 
     def _mapping(self, node: yaml.MappingNode, path: _Path, depth: int) -> dict[str, Any]:
         self._refuse_tag(node, "tag:yaml.org,2002:map")
@@ -206,29 +207,28 @@ def _validator(schema: str) -> Validator:
 def _schema_problem(document: Document, error: jsonschema.ValidationError) -> Problem:
     error = _most_telling(error)
     path = tuple(error.absolute_path)
+    schema: Any = error.schema
+    rule: Any = error.validator_value
+    instance: Any = error.instance
     match error.validator:
         case "additionalProperties":
-            unknown = sorted(set(error.instance) - set(error.schema.get("properties", {})), key=str)
-            known = sorted(error.schema.get("properties", {}))
+            unknown = sorted(set(instance) - set(schema.get("properties", {})), key=str)
+            known = sorted(schema.get("properties", {}))
             return document.problem_at((*path, unknown[0]), f"unknown key “{unknown[0]}”{nearest(unknown[0], known)}")
         case "required":
-            missing = [name for name in error.validator_value if name not in error.instance]
+            missing = [name for name in rule if name not in instance]
             return document.problem_at(path, f"{_named(path)} lacks the key “{missing[0]}”")
         case "enum" | "const":
-            allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
+            allowed = rule if error.validator == "enum" else [rule]
             names = [str(value) for value in allowed]
             expected = f"expected {' or '.join(names)}"
-            return document.problem_at(path, f"{_shown(error.instance)}: {expected}{nearest(error.instance, names)}")
+            return document.problem_at(path, f"{_shown(instance)}: {expected}{did_you_mean(instance, names)}")
         case "type":
-            expected = (
-                error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
-            )
-            return document.problem_at(
-                path, f"{_shown(error.instance)} is not the {expected} that {_named(path)} must be"
-            )
-    hint = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+            expected = rule if isinstance(rule, str) else " or ".join(rule)
+            return document.problem_at(path, f"{_shown(instance)} is not the {expected} that {_named(path)} must be")
+    hint = schema.get("description", "") if isinstance(schema, dict) else ""
     expected = f"; expected: {hint}" if hint else f": {error.message[:200]}"
-    return document.problem_at(path, f"{_shown(error.instance)} does not fit {_named(path)}{expected}")
+    return document.problem_at(path, f"{_shown(instance)} does not fit {_named(path)}{expected}")
 
 
 def _most_telling(error: jsonschema.ValidationError) -> jsonschema.ValidationError:
@@ -246,11 +246,14 @@ def _most_telling(error: jsonschema.ValidationError) -> jsonschema.ValidationErr
 
 
 def nearest(name: object, known: Sequence[str]) -> str:
-    """What the author may have meant, as the end of a message; empty where nothing is near."""
+    """What the author may have meant, or else what is known, as the end of a message."""
+    return did_you_mean(name, known) or (f"; known are {', '.join(known)}" if known and len(known) <= 20 else "")
+
+
+def did_you_mean(name: object, known: Sequence[str]) -> str:
+    """The one known name that is near enough to be meant, as the end of a message."""
     matches = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
-    if matches:
-        return f"; did you mean “{matches[0]}”?"
-    return f"; known are {', '.join(known)}" if known and len(known) <= 20 else ""
+    return f"; did you mean “{matches[0]}”?" if matches else ""
 
 
 def _named(path: Sequence[str | int]) -> str:

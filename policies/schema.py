@@ -1,4 +1,4 @@
-"""The JSON Schema of a policy, made from the kinds' own parts; `python -m policies.schema` writes the file for editors."""
+"""The JSON Schema of a policy, made from the kinds' own parts; `python -m policies.schema` writes it."""
 
 from __future__ import annotations
 

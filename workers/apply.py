@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.comments import checks, issues, proposal, release
+from bot.comments.markdown import plain, prose
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
@@ -167,8 +168,8 @@ class Effects:
     def _fail_commit_check(self, environment: str, commit: str, reasons: tuple[str, ...]) -> None:
         name = f"promotion/{environment}/{naming.one_line(self._model)}"[:100]
         title = reasons[0] if reasons else "this change has no effect"
-        summary = "\n".join(f"- {checks.prose(reason)}" for reason in reasons)
-        check = Check(name, CheckState.FAILURE, checks.plain(title, 250), summary)
+        summary = "\n".join(f"- {prose(reason)}" for reason in reasons)
+        check = Check(name, CheckState.FAILURE, plain(title, 250), summary)
         if self._repository.checks(commit).get(name) is None:
             self._repository.set_check(commit, check, self._view.gateways.settings.public_url or "")
 

@@ -19,7 +19,7 @@ def count_for_change(
     pull_request: PullRequest,
     evaluation: Evaluation | None,
 ) -> Approvals:
-    """The approvals of one change, at the pull request's head and before its merge. Asks nothing where none is needed."""
+    """The approvals of one change, at the pull request's head and before its merge. Asks nothing if none is needed."""
     count = rules.rollback.approvals if kind is ChangeKind.ROLLBACK else rules.approvals.count
     if count == 0:
         return Approvals(ApprovalRule(0))
@@ -69,7 +69,8 @@ def _authors(
         excluded[trainer] = "trained the model"
     elif run.user not in pipeline.identities:
         obstacles.append(
-            f"nobody knows who “{run.user}” is on GitHub, who trained the model: add them to `identities` in the pipeline"
+            f"nobody knows who “{run.user}”, who trained the model, is on GitHub:"
+            " add them to `identities` in the pipeline"
         )
     return excluded
 

@@ -21,7 +21,7 @@ from bot.gateways.cache import Cache
 from bot.gateways.registry import Registry
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
-from policies.evidence import Evidence
+from policies.evidence import Evidence, VersionEvidence
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile
 
@@ -120,7 +120,7 @@ class Evaluator:
             return None
         return dict(evidence.signature) if evidence.signature else None
 
-    def _champion(self, champion: Entry | None):  # noqa: ANN202
+    def _champion(self, champion: Entry | None) -> VersionEvidence | None:
         version = self._model.version(champion.version) if champion else None
         if champion is None or version is None:
             return None

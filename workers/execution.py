@@ -99,7 +99,7 @@ def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -
         log.warning("key=%s: %s; again in %.0f s", name, error, again)
         return Result.RETRIED, again
     except (Refused, Misconfigured) as error:
-        log.error("key=%s: %s", name, error)  # noqa: TRY400 - a refusal has no traceback worth reading
+        log.error("key=%s: %s", name, error)
         queue.forget_attempts(claimed.key)
         return Result.REFUSED if isinstance(error, Refused) else Result.MISCONFIGURED, None
     except Exception:

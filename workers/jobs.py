@@ -168,7 +168,7 @@ def _closed_actions(observer: PullRequestObserver, pull: PullRequest) -> list[Ac
 
 
 def _check_repair(repository: str, pull: PullRequest, desk: Desk, gateways: Gateways, now: datetime) -> None:
-    """Checks while the default branch's own files cannot be read: the pull request that mends them must come through."""
+    """Checks while the default branch's own files cannot be read: what mends them must come through."""
     if not pull.is_open:
         return
     github = gateways.github(repository)
@@ -238,7 +238,7 @@ def _is_shared(view: RepositoryView, model: str, desk: Desk) -> bool:
 
 
 def _report_files(repository: str, problems: tuple[Problem, ...], desk: Desk, gateways: Gateways) -> None:
-    """One issue while files cannot be read, closed when they can; the cache spares asking GitHub when nothing changed."""
+    """One issue while files cannot be read, closed when they can; a cache spares asking GitHub when nothing changed."""
     key = f"problems:{repository}"
     title, body = issues.invalid_files(repository, problems)
     wanted = body if problems else "none"

@@ -205,7 +205,7 @@ def _fate(pull: PullRequest, judged: Judgement | None) -> tuple[Fate, tuple[str,
 
 
 def observe_repair(repository: Repository, pull: PullRequest) -> PullRequestObservation:
-    """An open pull request while the default branch's own files cannot be read: only what it would leave broken counts."""
+    """An open pull request while the default branch's own files cannot be read: what it leaves broken counts."""
     head = repository.head()
     merged = _merged(repository, head, pull)
     if merged.commit is None:

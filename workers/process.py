@@ -53,12 +53,11 @@ class KeyWorker(Worker):
                 gateways_of(self.settings).github_client.prepare(repository)
         super().execute_job(job, queue)
 
-    def handle_work_horse_killed(self, job: Any, retpid: int, ret_val: int, rusage: Any) -> None:  # noqa: ANN401
+    def handle_work_horse_killed(self, job: Any, _pid: int, ret_val: int, rusage: Any) -> None:  # noqa: ANN401
         """The horse is dead for certain."""
         key_text, token = job.args
         log.error("key=%s: its job was killed (wait status %s)", key_text, ret_val)
         give_back(Claimed(parse_key(key_text), token), self.work_queue, rusage.ru_utime + rusage.ru_stime)
-        super().handle_work_horse_killed(job, retpid, ret_val, rusage)
 
 
 def run_worker(settings: Settings) -> None:
@@ -146,7 +145,9 @@ class Supervisor:
             signal.signal(number, self._stop)
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
         for child in self._children:
             child.process.terminate()
         if not self._gone(_GRACE):
@@ -220,12 +221,12 @@ def _child(target: Callable[[], None], parent: int) -> None:
     try:
         target()
     except PromotionError as error:
-        log.error("%s", error)  # noqa: TRY400 - it says itself what to do
+        log.error("%s", error)
         sys.exit(1)
 
 
 def _end_with(parent: int) -> None:
-    """Have the system send SIGTERM when the supervisor is killed (Linux; elsewhere it is an orphan until it is stopped)."""
+    """Have Linux send SIGTERM when the supervisor is killed; elsewhere the process stays until somebody stops it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:

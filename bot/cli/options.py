@@ -39,7 +39,9 @@ def expect_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
     except OSError as error:
-        raise Misconfigured(f"--host {host} --port {port}: {error.strerror or error}; choose another address") from error
+        raise Misconfigured(
+            f"--host {host} --port {port}: {error.strerror or error}; choose another address"
+        ) from error
 
 
 def with_shared_queue(settings: Settings, command: str) -> Settings:

@@ -10,7 +10,9 @@ import click
 from bot.cli import options
 
 
-@click.command("up", help="Web service, worker and scheduler in one, with an embedded queue where REDIS_URL is not set.")
+@click.command(
+    "up", help="Web service, worker and scheduler in one, with an embedded queue where REDIS_URL is not set."
+)
 @options.address
 def command(host: str, port: int) -> None:
     """Run web, scheduler and workers until told to stop."""
@@ -27,6 +29,5 @@ def command(host: str, port: int) -> None:
 
 def _become_web(host: str, port: int) -> None:
     """Replace the process, so that the web service is as small as it is alone."""
-    program = "from bot.cli import main; main()"
-    arguments = ["-c", program, "web", "--host", host, "--port", str(port)]
+    arguments = ["-m", "bot.cli", "web", "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is wanted

@@ -227,7 +227,7 @@ class _Editor:
         return next((i for i, name in enumerate(names) if name > model), len(rows))
 
     def _insert_lines(self, place: int, rows: list[Any], lines: list[str]) -> str:
-        """Whole lines before the pair at `place`, with the comments that stand right above it, or after the last pair."""
+        """Whole lines before the pair at `place` and the comments right above it, or after the last pair."""
         block = self._newline.join(lines)
         if place < len(rows):
             at = self._above_comments(

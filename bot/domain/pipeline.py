@@ -211,7 +211,7 @@ def _environment(row: Mapping[str, Any]) -> Environment:
     )
 
 
-def _propose(said: str | Mapping[str, Any]) -> Propose:
+def _propose(said: Any) -> Propose:  # noqa: ANN401 - a text or a mapping, as the schema allows
     match said:
         case "on_registration":
             return OnRegistration()

@@ -104,6 +104,8 @@ def _carry_out(world: Observation, state: EnvironmentState) -> Iterator[Action]:
     for judgement in state.judgements:
         if judgement.completed is None and judgement.ruling is Ruling.REFUSED:
             yield from _announce_refusal(state, judgement)
+            if judgement.pull_request is not None:
+                yield LookAt(PullRequestKey(world.repository, judgement.pull_request))
     last = state.last
     if last is not None and last.completed is None:
         yield from _go_live(world, state, last)

@@ -69,8 +69,7 @@ def _specs(raw: object) -> _Specs:
 
 def _inputs(old: _Specs, new: _Specs, what: str) -> list[tuple[Level, str]]:
     found: list[tuple[Level, str]] = []
-    for name in old.keys() - new.keys():
-        found.append((Level.MAJOR, f"{what} “{name}” is removed"))
+    found += [(Level.MAJOR, f"{what} “{name}” is removed") for name in old.keys() - new.keys()]
     for name in old.keys() & new.keys():
         if _shape(old[name]) != _shape(new[name]):
             found.append((Level.MAJOR, f"{what} “{name}” has another type"))

@@ -46,7 +46,7 @@ class Freeze:
 
 
 def _weekly(start: WeekTime, end: WeekTime, local: datetime) -> list[tuple[datetime, datetime]]:
-    """This week's and last week's freeze in local time, either of which may hold `local`."""
+    """The freezes of this week and of the last in local time, either of which may hold `local`."""
     monday = (local - timedelta(days=local.weekday())).date()
     intervals = []
     for weeks in (-1, 0):

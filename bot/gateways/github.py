@@ -551,7 +551,7 @@ class Repository:
     def may_write(self, login: Login) -> bool:
         """Whether a person may write to the repository now."""
         row = self._client.get_or_none(self.name, f"{self._path}/collaborators/{quote(login)}/permission")
-        return bool(row) and row["permission"] in ("write", "admin", "maintain")
+        return row is not None and row["permission"] in ("write", "admin", "maintain")
 
     def is_collaborator(self, login: Login) -> bool:
         """Whether GitHub knows the login as somebody with rights of their own here."""

@@ -134,7 +134,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much work there is: keys to be looked at now, later, and being looked at; seconds that the first has waited."""
+    """Keys to be looked at now, later, and being looked at; `oldest` is how many seconds the first has waited."""
 
     due: int
     later: int
@@ -194,7 +194,7 @@ class WorkQueue:
             try:
                 claimed.append(Claimed(parse_key(text.decode()), token.decode()))
             except ValueError:
-                log.error("dropped from the queue, it is not a key: %.200r", text)  # noqa: TRY400 - nothing to trace
+                log.error("dropped from the queue, it is not a key: %.200r", text)
                 self._drop(text)
         return tuple(claimed)
 
@@ -244,10 +244,11 @@ class WorkQueue:
             pipe.hgetall(RESULTS)
             pipe.hgetall(SECONDS)
             counts, seconds = pipe.execute()
-        return tuple(
-            Tally(*name.decode().partition(" ")[::2], int(count), float(seconds.get(name, 0)))
-            for name, count in sorted(counts.items())
-        )
+        tallies = []
+        for name, count in sorted(counts.items()):
+            kind, _, result = name.decode().partition(" ")
+            tallies.append(Tally(kind, result, int(count), float(seconds.get(name, 0))))
+        return tuple(tallies)
 
     def _drop(self, member: bytes) -> None:
         with asked_of_redis(), self._redis.pipeline() as pipe:

@@ -328,7 +328,9 @@ def people_and_repository(
 @contextmanager
 def _bot(environment: dict[str, str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`promotion-bot up` as a user starts it, with nothing of this machine's own settings for it."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "MLFLOW_", "PROMOTION_", "REDIS_"))}
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "MLFLOW_", "PROMOTION_", "REDIS_"))
+    }
     command = [sys.executable, "-m", "bot.cli", "up", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**inherited, **environment}, stdout=output, stderr=output)

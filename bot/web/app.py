@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
 
-from bot.domain.errors import PromotionError, Unreachable
+from bot.domain.errors import PromotionError
 from bot.domain.keys import Key
 from bot.gateways.queue import WorkQueue
-from bot.settings import Settings
+from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
+from bot.web.answers import answer, answer_everywhere
 from bot.web.bodies import Malformed, TooLarge, parse, read
+from bot.web.health import health
 from bot.web.signatures import github_signed, mlflow_signed
 
 log = logging.getLogger("promotion-bot.web")
@@ -27,114 +28,126 @@ _RETRY_AFTER: Final = "10"  # seconds
 def create_app(settings: Settings, queue: WorkQueue) -> Flask:
     """The WSGI application."""
     app = Flask("promotion-bot", static_folder=None)
+    github_source, mlflow_source = _github(settings), _mlflow(settings)
 
     @app.post("/webhooks/github")
     def github() -> Response:
-        return _acknowledge("github", queue, lambda: _github_keys(settings))
+        return _acknowledge(github_source, queue)
 
     @app.post("/webhooks/mlflow")
     def mlflow() -> Response:
-        return _acknowledge("mlflow", queue, lambda: _mlflow_keys(settings))
-
-    @app.get("/healthz")
-    def healthz() -> Response:
-        return _answer(200, "up")
-
-    @app.get("/readyz")
-    def readyz() -> Response:
-        try:
-            queue.ready()
-        except PromotionError as error:
-            return _answer(503, str(error))
-        return _answer(200, "ready")
+        return _acknowledge(mlflow_source, queue)
 
     @app.get("/metrics")
     def measured() -> Response:
         body, content_type = metrics.page(queue, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         return Response(body, content_type=content_type)
 
-    @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        return _answer(error.code or 500, (error.name or "error").lower())
-
+    app.register_blueprint(health(queue))
+    answer_everywhere(app)
     return app
 
 
-class _Turned(Exception):
-    """A webhook that is answered before its keys are known."""
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """A verified and parsed event: its name for the metrics, and what it asks to look at."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    name: str
+    keys: Sequence[Key]
 
 
-def _acknowledge(source: str, queue: WorkQueue, keys_of: Callable[[], Sequence[Key]]) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One sender of webhooks."""
+
+    name: str
+    limit: int  # bytes
+    is_signed: Callable[[bytes], bool]
+    unsigned: str  # what to tell a sender whose signature is missing or wrong
+    event: Callable[[dict[str, Any]], _Event]
+
+
+def _github(settings: Settings) -> _Source:
+    app = settings.github_credentials
+    served = github_webhook.Served(settings.repositories, int(app.app_id) if isinstance(app, AppCredentials) else None)
+
+    def event(payload: dict[str, Any]) -> _Event:
+        name = request.headers.get("X-GitHub-Event", "")
+        if not name:
+            raise Malformed("X-GitHub-Event is missing")
+        return _Event(github_webhook.event_name(name), github_webhook.keys(name, payload, served))
+
+    return _Source(
+        "github",
+        github_webhook.LIMIT,
+        lambda body: github_signed(
+            body, request.headers.get("X-Hub-Signature-256", ""), settings.github_webhook_secrets
+        ),
+        "X-Hub-Signature-256 is missing or wrong: is the secret the one in GITHUB_WEBHOOK_SECRET?",
+        event,
+    )
+
+
+def _mlflow(settings: Settings) -> _Source:
+    """MLflow. A delivery that somebody recorded and sends again within the five minutes of its timestamp asks for a
+    look that changes nothing, so remembering delivery ids would buy nothing for its extra command.
+    """
+    secrets: tuple[Secret, ...] = settings.mlflow_webhook_secrets
+
+    def is_signed(body: bytes) -> bool:
+        headers = request.headers
+        return mlflow_signed(
+            body,
+            headers.get("X-MLflow-Signature", ""),
+            headers.get("X-MLflow-Delivery-Id", ""),
+            headers.get("X-MLflow-Timestamp", ""),
+            secrets,
+            time.time(),
+        )
+
+    return _Source(
+        "mlflow",
+        mlflow_webhook.LIMIT,
+        is_signed,
+        "X-MLflow-Signature is missing or wrong, or X-MLflow-Timestamp is more than 5 minutes off: "
+        "is the secret the one in MLFLOW_WEBHOOK_SECRET, and are both clocks right?",
+        lambda payload: _Event(mlflow_webhook.event_name(payload), mlflow_webhook.keys(payload)),
+    )
+
+
+def _acknowledge(source: _Source, queue: WorkQueue) -> Response:
     started = time.perf_counter()
-    response = _settle(source, queue, keys_of)
-    metrics.WEBHOOKS.labels(source, str(response.status_code)).inc()
-    metrics.ACKNOWLEDGED.labels(source).observe(time.perf_counter() - started)
+    name, response = _settle(source, queue)
+    metrics.count(source.name, name, response.status_code, time.perf_counter() - started)
     return response
 
 
-def _settle(source: str, queue: WorkQueue, keys_of: Callable[[], Sequence[Key]]) -> Response:
+def _settle(source: _Source, queue: WorkQueue) -> tuple[str, Response]:
+    """The event's name and the answer. Who cannot sign learns nothing but how large a body may be."""
+    name = "unknown"
     try:
-        keys = keys_of()
-        if not keys:
-            return _answer(200, "nothing to do")
-        queue.request(*keys)
+        body = read(request, source.limit)
+        if not source.is_signed(body):
+            return name, _refused(source, 401, source.unsigned)
+        if not request.is_json:
+            return name, _refused(source, 415, "the content type must be application/json")
+        event = source.event(parse(body))
+        name = event.name
+        if not event.keys:
+            return name, answer(200, "nothing to do")
+        queue.request(*event.keys)
     except TooLarge:
-        return _answer(413, "the body is too large")
+        return name, _refused(source, 413, f"the body is larger than {source.limit} bytes")
     except Malformed as error:
-        return _answer(400, f"the body cannot be used: {error}")
-    except _Turned as turned:
-        return _answer(turned.status, turned.message)
-    except Unreachable as error:
-        log.warning("%s webhook not queued: %s", source, error)
-        response = _answer(503, "the queue cannot be reached; deliver again later")
+        return name, _refused(source, 400, f"the body cannot be used: {error}")
+    except PromotionError as error:
+        log.error("%s webhook not queued: %s", source.name, error)
+        response = answer(503, "the queue cannot be reached; deliver again later")
         response.headers["Retry-After"] = _RETRY_AFTER
-        return response
-    return _answer(202, "queued")
+        return name, response
+    return name, answer(202, "queued")
 
 
-def _github_keys(settings: Settings) -> Sequence[Key]:
-    body = read(request, github_webhook.LIMIT)
-    signature = request.headers.get("X-Hub-Signature-256", "")
-    if not github_signed(body, signature, settings.github_webhook_secrets):
-        raise _Turned(401, "X-Hub-Signature-256 is missing or wrong: is the secret the one in GITHUB_WEBHOOK_SECRET?")
-    _expect_json()
-    event = request.headers.get("X-GitHub-Event", "")
-    if not event:
-        raise Malformed("X-GitHub-Event is missing")
-    return github_webhook.keys(event, parse(body), settings.repositories)
-
-
-def _mlflow_keys(settings: Settings) -> Sequence[Key]:
-    body = read(request, mlflow_webhook.LIMIT)
-    headers = request.headers
-    signed = mlflow_signed(
-        body,
-        headers.get("X-MLflow-Signature", ""),
-        headers.get("X-MLflow-Delivery-Id", ""),
-        headers.get("X-MLflow-Timestamp", ""),
-        settings.mlflow_webhook_secrets,
-        time.time(),
-    )
-    if not signed:
-        raise _Turned(401, "X-MLflow-Signature is missing or wrong, or X-MLflow-Timestamp is more than 5 minutes off")
-    _expect_json()
-    return mlflow_webhook.keys(parse(body))
-
-
-def _expect_json() -> None:
-    if not request.is_json:
-        raise _Turned(415, "the content type must be application/json")
-
-
-def _answer(status: int, message: str) -> Response:
-    response = Response(
-        json.dumps({"status": status, "message": message}) + "\n", status, content_type="application/json"
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def _refused(source: _Source, status: int, message: str) -> Response:
+    log.warning("%s webhook answered with %d: %s", source.name, status, message)
+    return answer(status, message)

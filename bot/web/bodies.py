@@ -13,24 +13,30 @@ class TooLarge(Exception):
 
 
 class Malformed(Exception):
-    """The body is not a JSON object."""
+    """The body is not an event."""
 
 
 def read(request: Request, limit: int) -> bytes:
     """The raw body; raises TooLarge before more than `limit` bytes are read, also where no length was announced."""
-    if request.content_length is not None and request.content_length > limit:
+    announced = request.content_length
+    if announced is not None and announced > limit:
         raise TooLarge
-    body = request.environ["wsgi.input"].read(limit + 1 if request.content_length is None else request.content_length)
-    if len(body) > limit:
+    source = request.environ["wsgi.input"]
+    if announced is not None:
+        return bytes(source.read(announced))
+    parts = bytearray()
+    while len(parts) <= limit and (part := source.read(limit + 1 - len(parts))):
+        parts += part
+    if len(parts) > limit:
         raise TooLarge
-    return bytes(body)
+    return bytes(parts)
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object that the body is; raises Malformed."""
+    """The JSON object that the body is; raises Malformed. Of a name that comes twice the last value counts."""
     try:
-        data = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:  # nesting that would not end is a RecursionError
+        data = json.loads(body.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:  # too many digits are a ValueError, too many levels the other
         raise Malformed("it is not JSON") from error
     if not isinstance(data, dict):
         raise Malformed("it is not a JSON object")

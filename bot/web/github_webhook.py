@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.keys import Key, PullRequestKey, RepositoryKey
@@ -11,20 +12,46 @@ from bot.web.bodies import Malformed
 
 LIMIT: Final = 25 * 1024 * 1024  # bytes; GitHub's own
 Payload = Mapping[str, Any]
-_QUEUE_REF = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-(\d{1,9})-[0-9a-f]+")
+_QUEUE_REF = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-(\d{1,9})-[0-9a-f]+", re.ASCII)
+_LARGEST_NUMBER: Final = 2**31
 
 
-def keys(event: str, payload: Payload, repositories: tuple[str, ...]) -> tuple[Key, ...]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What this bot is there for: its deploy repositories, and the number of its App, if it is one."""
+
+    repositories: tuple[str, ...]
+    app_id: int | None = None
+
+    def name(self, repository: object) -> str | None:
+        """The served repository as the settings write it; GitHub does not tell upper and lower case apart."""
+        if not isinstance(repository, str):
+            return None
+        return next((name for name in self.repositories if name.lower() == repository.lower()), None)
+
+
+def keys(event: str, payload: Payload, served: Served) -> tuple[Key, ...]:
     """The keys that an event names; none where there is nothing to do. Raises Malformed for another shape.
 
     https://docs.github.com/en/webhooks/webhook-events-and-payloads
     """
-    handler = _HANDLERS.get(event)
+    if event in _INSTALLATION_LISTS:
+        return _installation(event, payload, served)
+    handler = EVENTS.get(event)
     if handler is None:
         return ()
-    repository = _text(payload, "repository", "full_name")
-    served = next((name for name in repositories if name.lower() == repository.lower()), None)
-    return () if served is None else handler(served, payload)
+    repository = served.name(_text(payload, "repository", "full_name"))
+    if repository is None or _is_own(payload, served.app_id):
+        return ()
+    return handler(repository, payload)
+
+
+def event_name(event: str) -> str:
+    """What a metric calls the event; one of a few names, whatever the header holds."""
+    return event if event in EVENTS or event in _INSTALLATION_LISTS or event == "ping" else "other"
+
+
+# --- one event each -------------------------------------------------------------------------------------------------
 
 
 def _push(repository: str, payload: Payload) -> tuple[Key, ...]:
@@ -37,26 +64,37 @@ def _pull_request(repository: str, payload: Payload) -> tuple[Key, ...]:
     return (PullRequestKey(repository, _number(payload, "pull_request")),)
 
 
-def _issue_or_comment(repository: str, payload: Payload) -> tuple[Key, ...]:
-    issue = payload.get("issue")
-    if not isinstance(issue, dict):
-        raise Malformed("it has no `issue`")
+def _issue_comment(repository: str, payload: Payload) -> tuple[Key, ...]:
+    issue = _part(payload, "issue")
     return (PullRequestKey(repository, _number(payload, "issue")),) if "pull_request" in issue else ()
 
 
-def _check(repository: str, payload: Payload) -> tuple[Key, ...]:
-    """A check of others may be what a merge waits for, a re-run button asks for a new look."""
-    subject = payload.get("check_run") or payload.get("check_suite")
-    pulls = subject.get("pull_requests") if isinstance(subject, dict) else None
-    if not isinstance(pulls, list):
-        raise Malformed("it has no list of pull requests")
-    numbers = {p["number"] for p in pulls if isinstance(p, dict) and type(p.get("number")) is int}
-    if payload.get("action") != "rerequested":
+def _check_run(repository: str, payload: Payload) -> tuple[Key, ...]:
+    return _check(repository, payload, _part(payload, "check_run"))
+
+
+def _check_suite(repository: str, payload: Payload) -> tuple[Key, ...]:
+    return _check(repository, payload, _part(payload, "check_suite"))
+
+
+def _check(repository: str, payload: Payload, subject: Payload) -> tuple[Key, ...]:
+    """Somebody else's check that ended may be what a promotion waits for; the re-run button asks for a new look.
+
+    GitHub names no pull request where the head is in a fork; then only the whole repository can find it.
+    """
+    if payload.get("action") not in ("completed", "rerequested", "requested_action"):
         return ()
+    pulls = subject.get("pull_requests")
+    listed = pulls if isinstance(pulls, list) else []
+    numbers = {pull["number"] for pull in listed if isinstance(pull, dict) and _is_number(pull.get("number"))}
     return tuple(PullRequestKey(repository, number) for number in sorted(numbers)) or (RepositoryKey(repository),)
 
 
-def _whole_repository(repository: str, _payload: Payload) -> tuple[Key, ...]:
+def _status(repository: str, payload: Payload) -> tuple[Key, ...]:
+    """A commit's status names no pull request. Those called `promotion/…` are the bot's, where it has a token."""
+    context = payload.get("context")
+    if isinstance(context, str) and context.startswith("promotion/"):
+        return ()
     return (RepositoryKey(repository),)
 
 
@@ -66,30 +104,78 @@ def _merge_group(repository: str, payload: Payload) -> tuple[Key, ...]:
     return (PullRequestKey(repository, int(found[1])),) if found else (RepositoryKey(repository),)
 
 
-_HANDLERS: Final[Mapping[str, Callable[[str, Payload], tuple[Key, ...]]]] = {
+def _whole_repository(repository: str, _payload: Payload) -> tuple[Key, ...]:
+    return (RepositoryKey(repository),)
+
+
+def _installation(event: str, payload: Payload, served: Served) -> tuple[Key, ...]:
+    """The App was installed, or given repositories: what it serves of them is new to it."""
+    listed = payload.get(_INSTALLATION_LISTS[event])
+    names = [served.name(entry.get("full_name")) for entry in listed or () if isinstance(entry, dict)]
+    return tuple(RepositoryKey(name) for name in dict.fromkeys(names) if name)
+
+
+EVENTS: Final[Mapping[str, Callable[[str, Payload], tuple[Key, ...]]]] = {
     "push": _push,
     "pull_request": _pull_request,
     "pull_request_review": _pull_request,
-    "issues": _issue_or_comment,
-    "issue_comment": _issue_or_comment,
-    "check_run": _check,
-    "check_suite": _check,
+    "pull_request_review_comment": _pull_request,
+    "pull_request_review_thread": _pull_request,
+    "issue_comment": _issue_comment,
+    "check_run": _check_run,
+    "check_suite": _check_suite,
+    "status": _status,
+    "deployment": _whole_repository,
+    "deployment_status": _whole_repository,
     "merge_group": _merge_group,
     "repository": _whole_repository,
 }
+_INSTALLATION_LISTS: Final = {"installation": "repositories", "installation_repositories": "repositories_added"}
+
+
+# --- reading a payload ----------------------------------------------------------------------------------------------
+
+
+def _is_own(payload: Payload, app_id: int | None) -> bool:
+    """Whether the bot's own App made the check or deployment that the event is about: it knows that already.
+
+    A re-run button's event is about the bot's own check too, but asks for something.
+    """
+    if app_id is None or payload.get("action") in ("rerequested", "requested_action"):
+        return False
+    makers = (
+        _inner(payload, "check_run", "app"),
+        _inner(payload, "check_suite", "app"),
+        _inner(payload, "deployment", "performed_via_github_app"),
+    )
+    return any(isinstance(app, dict) and app.get("id") == app_id for app in makers)
+
+
+def _inner(payload: Payload, part: str, name: str) -> object:
+    inner = payload.get(part)
+    return inner.get(name) if isinstance(inner, dict) else None
+
+
+def _part(payload: Payload, part: str) -> Payload:
+    inner = payload.get(part)
+    if not isinstance(inner, dict):
+        raise Malformed(f"it has no `{part}`")
+    return inner
 
 
 def _text(payload: Payload, part: str, name: str) -> str:
-    inner = payload.get(part)
-    value = inner.get(name) if isinstance(inner, dict) else None
+    value = _inner(payload, part, name)
     if not isinstance(value, str):
         raise Malformed(f"its `{part}.{name}` is not a text")
     return value
 
 
 def _number(payload: Payload, part: str) -> int:
-    inner = payload.get(part)
-    value = inner.get("number") if isinstance(inner, dict) else None
-    if type(value) is not int or value < 1:
+    value = _inner(payload, part, "number")
+    if not _is_number(value):
         raise Malformed(f"its `{part}.number` is not a number")
-    return value
+    return int(str(value))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 < value < _LARGEST_NUMBER

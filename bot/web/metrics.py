@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     generate_latest,
 )
 from prometheus_client import multiprocess as shared
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from bot.domain.errors import PromotionError
 from bot.gateways.queue import WorkQueue
 
 WEBHOOKS = Counter(
-    "promotion_webhooks", "Webhooks by their source and the status that they were answered with.", ("source", "status")
+    "promotion_webhooks",
+    "Webhooks by their source, their event, and the status that they were answered with.",
+    ("source", "event", "status"),
 )
 ACKNOWLEDGED = Histogram(
     "promotion_webhook_seconds",
@@ -27,6 +34,12 @@ ACKNOWLEDGED = Histogram(
 )
 
 
+def count(source: str, event: str, status: int, seconds: float) -> None:
+    """Count one webhook."""
+    WEBHOOKS.labels(source, event, str(status)).inc()
+    ACKNOWLEDGED.labels(source).observe(seconds)
+
+
 def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:
     """Everything measured, as Prometheus' text; `directory` is where the processes share their counts."""
     counted: CollectorRegistry = REGISTRY
@@ -34,12 +47,36 @@ def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:
         counted = CollectorRegistry()
         shared.MultiProcessCollector(counted, path=directory)  # type: ignore[no-untyped-call]
     now = CollectorRegistry()
-    depth = Gauge("promotion_queue_keys", "Keys of the queue by state.", ("state",), registry=now)
-    try:
-        waiting, running = queue.depth()
-    except PromotionError:
-        pass  # without Redis the gauge is absent, which an alert can see
-    else:
-        depth.labels("waiting").set(waiting)
-        depth.labels("active").set(running)
+    now.register(_QueueCollector(queue))
     return generate_latest(counted) + generate_latest(now), CONTENT_TYPE_LATEST
+
+
+class _QueueCollector(Collector):
+    """Reads the queue when Prometheus asks; without Redis these are absent, which an alert can see."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what registers must not wait for Redis."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The queue's depth and what became of the jobs."""
+        with suppress(PromotionError):
+            depth = self._queue.depth()
+            keys = GaugeMetricFamily("promotion_queue_keys", "Keys in the queue by state.", labels=["state"])
+            keys.add_metric(["due"], depth.due)
+            keys.add_metric(["later"], depth.later)
+            keys.add_metric(["active"], depth.active)
+            yield keys
+            yield GaugeMetricFamily(
+                "promotion_queue_oldest_seconds", "How long the first due key has waited.", depth.oldest
+            )
+            jobs = CounterMetricFamily("promotion_jobs", "Jobs by kind of key and result.", labels=["kind", "result"])
+            seconds = CounterMetricFamily("promotion_job_seconds", "Seconds in jobs.", labels=["kind", "result"])
+            for tally in self._queue.tallies():
+                jobs.add_metric([tally.kind, tally.result], tally.count)
+                seconds.add_metric([tally.kind, tally.result], tally.seconds)
+            yield jobs
+            yield seconds

@@ -35,7 +35,7 @@ Complaint = tuple[Sequence[str | int], str]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of check. `complaints` are what a schema cannot say: a place below the kind's key, and what is wrong there."""
+    """A kind of check. `complaints` are what a schema cannot say: a place below the kind's key, and why."""
 
     name: str
     summary: str

@@ -23,7 +23,7 @@ class LineageCheck:
     required_tags: tuple[str, ...]
 
     def judge(self, evidence: Evidence) -> Finding:
-        """What is missing, empty or malformed; a tag that is empty fails at once, one that is missing may still come."""
+        """What is missing, empty or malformed; an empty tag fails at once, one that is missing may still come."""
         required = "tags " + ", ".join(self.required_tags)
         if isinstance(evidence.subject.run, Unreadable):
             return Finding(Status.ERROR, evidence.subject.run.reason, required, "Nothing to do: it is tried again.")

@@ -13,7 +13,7 @@ from policies.verdict import Status
 
 @dataclass(frozen=True, slots=True)
 class MetricCheck:
-    """The metric `name`, for `dataset` where given, is at least `low` and at most `high`; both bounds count as within."""
+    """The metric `name`, for `dataset` where given, is at least `low` and at most `high`, both inclusive."""
 
     name: str
     low: float | None = None

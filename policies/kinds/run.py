@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.evidence import Evidence, Run, RunStatus, Unreadable
+from policies.evidence import Evidence, Run, RunStatus
 from policies.kinds.base import Finding, Kind, unfinished
 from policies.verdict import Status
 
@@ -19,7 +19,7 @@ class RunCheck:
         run = evidence.subject.run
         if (waiting := unfinished(evidence.subject, required)) is not None:
             return waiting
-        if not isinstance(run, Run) or isinstance(run, Unreadable):
+        if not isinstance(run, Run):
             return Finding(
                 Status.FAIL, "the version has no run", required, "Register the model from the run that made it."
             )

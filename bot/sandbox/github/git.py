@@ -33,7 +33,8 @@ class GitStore:
     """One bare repository."""
 
     def __init__(self, folder: Path) -> None:
-        self.repo = pygit2.init_repository(str(folder), bare=True)
+        # libgit2 types an object by what it turns out to be; every use here knows what it asks for.
+        self.repo: Any = pygit2.init_repository(str(folder), bare=True)
 
     def tree_with(self, base: str | None, files: Mapping[str, bytes | None]) -> str:
         """The tree of `base` with the content of each path replaced, or the path removed where it is None."""
@@ -59,7 +60,8 @@ class GitStore:
                 builder.insert(name, made, FOLDER)
             elif there is not None:
                 builder.remove(name)
-        return builder.write()
+        written: pygit2.Oid = builder.write()
+        return written
 
     def commit(
         self, tree: str, parents: list[str], message: str, author: Person, committer: Person | None = None

@@ -57,7 +57,8 @@ class Pages:
     def _list(self, repo: Repo) -> Response:
         rows = "".join(
             f'<tr><td>#{i.number}</td><td><a href="/{repo.full_name}/{"pull" if i.number in repo.pulls else "issues"}/'
-            f'{i.number}">{html.escape(i.title)}</a></td><td>{self._state(repo, i.number)}</td><td>{html.escape(i.author)}</td></tr>'
+            f'{i.number}">{html.escape(i.title)}</a></td><td>{self._state(repo, i.number)}</td>'
+            f"<td>{html.escape(i.author)}</td></tr>"
             for i in reversed(repo.issues.values())
         )
         return _page(repo.full_name, f"<table><tr><th></th><th>title</th><th>state</th><th>by</th></tr>{rows}</table>")
@@ -72,7 +73,8 @@ class Pages:
         text = self._markdown.render(re.sub(r"<!--.*?-->", "", issue.body, flags=re.DOTALL))
         parts = [f"<p><b>{html.escape(message)}</b></p>" if message else ""]
         parts.append(
-            f"<p>{self._state(repo, number)} · opened by {html.escape(issue.author)} · {html.escape(', '.join(issue.labels))}</p>"
+            f"<p>{self._state(repo, number)} · opened by {html.escape(issue.author)}"
+            f" · {html.escape(', '.join(issue.labels))}</p>"
         )
         parts.append(f'<div class="card">{text}</div>')
         if number in repo.pulls:
@@ -124,7 +126,8 @@ class Pages:
                 ("close", "Close"),
             )
         )
-        return f'<form method="post"><input type="hidden" name="token" value="{self._form_token}">as <select name="as">{people}</select> {buttons}</form>'
+        token = f'<input type="hidden" name="token" value="{self._form_token}">'
+        return f'<form method="post">{token}as <select name="as">{people}</select> {buttons}</form>'
 
     def _act(self, request: Request, repo: Repo, number: int) -> str:
         """What a button asks for; only from this page's own form, and only by people of the repository."""
@@ -148,5 +151,6 @@ class Pages:
 
 
 def _page(title: str, body: str, status: int = 200) -> Response:
-    text = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1>{body}"
+    name = html.escape(title)
+    text = f"<!doctype html><meta charset=utf-8><title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>{body}"
     return Response(text, status, content_type="text/html; charset=utf-8")

@@ -1,0 +1,59 @@
+"""What many tests share: one real Valkey server, emptied before each test that uses it, and patience."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from bot.gateways.embedded_redis import embedded_redis
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret, Settings, load_settings
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nnot a real one\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
+    """The address of a server that lives as long as the tests."""
+    with embedded_redis(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest.fixture
+def valkey(valkey_url: Secret) -> Iterator[redis.Redis]:
+    """An empty server."""
+    with connect(valkey_url) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The least that a service needs to start, apart from a queue."""
+    return {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+        "MLFLOW_WEBHOOK_SECRET": "mlflow-new,mlflow-old",
+        "GITHUB_WEBHOOK_SECRET": "github-new,github-old",
+        "GITHUB_APP_ID": "12345",
+        "GITHUB_APP_PRIVATE_KEY": PEM,
+        "GITHUB_API_URL": "http://127.0.0.1:9",
+        "PROMOTION_REPOSITORIES": "acme/models,acme/risk",
+        "PROMOTION_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    return load_settings(environ)
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """Return as soon as the condition holds; fail when it does not come to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen in {seconds} s: {what}"
+        time.sleep(0.01)

@@ -1,0 +1,234 @@
+"""The whole bot without its processes: real MLflow, the GitHub stand-in, and one look after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from bot.domain import naming
+from bot.domain.actions import Action
+from bot.domain.errors import LostLock
+from bot.domain.keys import Key, RegisteredModelKey, RepositoryKey
+from bot.gateways.cache import Cache
+from bot.gateways.redis_connection import connect
+from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
+from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
+from bot.settings import AppCredentials, Secret, Settings
+from bot.wiring import Gateways
+from workers.apply import Effects
+from workers.jobs import look_at
+
+FILES = {
+    "promotion.yaml": PIPELINE.replace('["breast-*"]', '["fraud-*"]').replace("soak: 1s", "soak: 0s"),
+    "policies/staging.yaml": STAGING_POLICY,
+    "policies/production.yaml": PRODUCTION_POLICY,
+    "versions.yaml": MANIFEST,
+}
+
+
+@dataclass
+class TestDesk:
+    """A desk whose queue is a set in memory."""
+
+    __test__ = False
+    house: House
+    key: Key
+    lost: bool = False
+
+    def still_mine(self) -> None:
+        if self.lost:
+            raise LostLock("another worker has it")
+
+    def look_at(self, key: Key) -> None:
+        self.house.keys[key] = None
+
+    def look_again(self, at: datetime) -> None:
+        if (at - datetime.now(UTC)).total_seconds() < 3:
+            self.house.later[self.key] = at
+
+
+@dataclass
+class House:
+    """One deploy repository, one registry, one bot."""
+
+    github: GitHubSandbox
+    repository: SandboxRepository
+    mlflow: MlflowClient
+    gateways: Gateways
+    model: str
+    keys: dict[Key, None] = field(default_factory=dict)
+    later: dict[Key, datetime] = field(default_factory=dict)
+
+    # --- the bot --------------------------------------------------------------------------------------------------
+
+    def look(self, key: Key) -> None:
+        look_at(key, TestDesk(self, key), self.gateways)  # type: ignore[arg-type]
+
+    def settle(self) -> None:
+        """Look until nothing is left to do, as the sweep would; no webhook is needed."""
+        deadline = time.monotonic() + 60
+        for _ in range(3):
+            self.keys[RepositoryKey(self.repository.repo.full_name)] = None
+            while self.keys or self.later:
+                assert time.monotonic() < deadline, f"the bot goes on for ever: {self.keys} {self.later}"
+                self._next()
+
+    def _next(self) -> None:
+        if not self.keys:
+            key, at = min(self.later.items(), key=lambda item: item[1])
+            time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
+            del self.later[key]
+            self.keys[key] = None
+        key = next(iter(self.keys))
+        del self.keys[key]
+        self.look(key)
+
+    def event(self) -> None:
+        """MLflow says that something happened to the model."""
+        self.keys[RegisteredModelKey(self.model)] = None
+        self.settle()
+
+    # --- the people -----------------------------------------------------------------------------------------------
+
+    def register(self, accuracy: float = 0.95, tmp: Path | None = None, **metrics: float) -> int:
+        """A data scientist trains and registers a version; only its files and metrics matter."""
+        with contextlib.suppress(Exception):
+            self.mlflow.create_registered_model(self.model)
+        run = self.mlflow.create_run(
+            "0", tags={"git_commit": "0f1e2d3c4b", "data_version": "v1", "mlflow.user": "dana"}
+        )
+        run_id = run.info.run_id
+        for name, value in {"accuracy": accuracy, "f1_score": accuracy, **metrics}.items():
+            self.mlflow.log_metric(run_id, name, value)
+        self.mlflow.log_text(run_id, f"model of {run_id}\n", "model/MLmodel")
+        self.mlflow.set_terminated(run_id, "FINISHED")
+        source = f"{run.info.artifact_uri}/model"
+        return int(self.mlflow.create_model_version(self.model, source, run_id).version)
+
+    def approve_and_merge(self, pull: SandboxPull) -> None:
+        pull.approve("alice")
+        pull.approve("bob")
+        pull.merge("bob")
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def proposal(self, environment: str, version: int) -> SandboxPull | None:
+        branch = naming.branch_name(environment, self.model, version)
+        found = [p for p in self.repository.pulls("all") if p.head_ref == branch]
+        assert len(found) <= 1, "two pull requests for one proposal"
+        return found[0] if found else None
+
+    def proposed(self, environment: str, version: int) -> SandboxPull:
+        pull = self.proposal(environment, version)
+        assert pull is not None, f"v{version} is not proposed for {environment}"
+        return pull
+
+    def stage(self, version: int) -> str:
+        return str(self.mlflow.get_model_version(self.model, str(version)).current_stage)
+
+    def tags(self, version: int) -> dict[str, str]:
+        return dict(self.mlflow.get_model_version(self.model, str(version)).tags)
+
+    def aliases(self) -> dict[str, int]:
+        return {name: int(v) for name, v in self.mlflow.get_registered_model(self.model).aliases.items()}
+
+    def to_production(self, version: int) -> SandboxPull:
+        self.event()
+        pull = self.proposed("production", version)
+        self.approve_and_merge(pull)
+        self.settle()
+        return pull
+
+
+@contextlib.contextmanager
+def house(
+    mlflow_url: str, redis_url: Secret, files: dict[str, str] | None = None, *, app: bool = True
+) -> Iterator[House]:
+    """A fresh repository and cache; the registry is shared, so every house has a model name of its own."""
+    connection = connect(redis_url)
+    connection.flushall()
+    with GitHubSandbox() as github:
+        github.add_user("dana-ds", "alice", "bob", "mallory")
+        github.add_team("acme", "ml-platform", ["alice", "bob"])
+        people = {"dana-ds": "write", "alice": "write", "bob": "admin", "mallory": "write", "promo": "write"}
+        registered = github.add_app("promotion-bot")
+        model = f"fraud-{time.time_ns()}"
+        contents = {path: text.replace("fraud-*", model) for path, text in {**FILES, **(files or {})}.items()}
+        repository = github.add_repository(REPOSITORY, contents, people, [registered])
+        credentials: AppCredentials | Secret = (
+            AppCredentials(str(registered.id), Secret(registered.private_key_pem))
+            if app
+            else Secret(github.add_token("promo"))
+        )
+        settings = Settings(
+            mlflow_tracking_uri=mlflow_url,
+            mlflow_webhook_secrets=(Secret("m"),),
+            github_webhook_secrets=(Secret("g"),),
+            github_credentials=credentials,
+            github_api_url=github.api_url,
+            repositories=(REPOSITORY,),
+            redis_url=redis_url,
+        )
+        yield House(github, repository, MlflowClient(mlflow_url), Gateways(settings, Cache(connection)), model)
+
+
+def killed_after(house: House, count: int, look: Callable[[], None]) -> bool:
+    """Take a look in a process of its own that is killed (SIGKILL) right after its `count`-th effect.
+
+    False where the look ended before: then there was no such effect.
+    """
+    pid = os.fork()
+    if pid == 0:
+        done = 0
+        apply = Effects.apply
+
+        def counted(self: Effects, action: Action) -> None:
+            nonlocal done
+            apply(self, action)
+            done += 1
+            if done == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            pytest.MonkeyPatch().setattr(Effects, "apply", counted)
+            look()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the look failed instead of being killed"
+    return os.WIFSIGNALED(status)
+
+
+def everything(house: House) -> dict[str, Any]:
+    """The final state that must not depend on what happened on the way."""
+    versions = sorted(house.mlflow.search_model_versions(f"name = '{house.model}'"), key=lambda v: int(v.version))
+    volatile = ("at", "commit", "pr")
+    return {
+        "manifest": house.repository.file("versions.yaml"),
+        "stages": {int(v.version): v.current_stage for v in versions},
+        "aliases": house.aliases(),
+        "tags": {
+            int(v.version): {k: t for k, t in v.tags.items() if k.rpartition(".")[2] not in volatile} for v in versions
+        },
+        "pulls": [(p.head_ref, p.merged, p.is_open, sorted(p.labels)) for p in house.repository.pulls("all")],
+        "releases": [r["tag_name"] for r in house.repository.releases()],
+        "git tags": sorted(house.repository.tags()),
+        "branches": house.repository.branches(),
+        "deployments": [
+            (d["environment"], d["payload"]["version"], [s["state"] for s in d["statuses"]])
+            for d in house.repository.deployments()
+        ],
+        "issues": [i.title for i in house.repository.issues("all")],
+        "comments": [len(i.comments) for i in house.repository.repo.issues.values()],
+    }

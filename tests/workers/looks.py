@@ -1,0 +1,47 @@
+"""Stand-ins for what a look does, which worker processes import by name; they leave marks in Redis for the tests.
+
+The model's name says what happens: `quick`, `slow`, `dies`, and so on. Marks are below `seen:`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import redis
+
+from bot.domain.errors import Unreachable
+from bot.domain.keys import Key, ModelKey, dump_key
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret
+from workers.execution import Desk
+
+
+def look_at(key: Key, desk: Desk, _gateways: object) -> None:
+    marks = connect(Secret(os.environ["REDIS_URL"]))
+    name = dump_key(key)
+    if marks.incr(f"seen:inside:{name}") > 1:
+        marks.incr("seen:overlaps")
+    marks.rpush(f"seen:began:{name}", os.getpid())
+    try:
+        if isinstance(key, ModelKey):
+            _act(key.model, marks, desk)
+        desk.still_mine()
+        marks.incr(f"seen:done:{name}")
+    finally:
+        marks.decr(f"seen:inside:{name}")
+
+
+def _act(what: str, marks: redis.Redis, desk: Desk) -> None:
+    match what:
+        case "slow":
+            while not marks.exists("seen:go"):
+                desk.still_mine()
+                time.sleep(0.02)
+        case "blocked":  # asks nothing while it works
+            while not marks.exists("seen:go"):
+                time.sleep(0.02)
+        case "away" if not marks.exists("seen:go"):
+            raise Unreachable("nobody answers", retry_after=0.0)
+        case "wrong":
+            raise RuntimeError("a mistake")

@@ -1,0 +1,158 @@
+"""One job: what becomes of the key for each way in which a look can end."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+import redis
+
+from bot.domain.errors import LostLock, Misconfigured, Refused, Unreachable
+from bot.domain.keys import ModelKey, RepositoryKey
+from bot.gateways.queue import Claimed, WorkQueue
+from tests.conftest import wait_until
+from workers.execution import Desk, Result, backoff, give_back, run
+
+KEY = ModelKey("acme/models", "fraud-detector")
+
+
+@pytest.fixture
+def queue(valkey: redis.Redis) -> WorkQueue:
+    return WorkQueue(valkey)
+
+
+def handed_out(queue: WorkQueue) -> Claimed:
+    queue.request(KEY)
+    (claimed,) = queue.claim()
+    return claimed
+
+
+def results(queue: WorkQueue) -> list[tuple[str, int]]:
+    return [(tally.result, tally.count) for tally in queue.tallies()]
+
+
+def fail_with(error: Exception) -> object:
+    def look(_desk: Desk) -> None:
+        raise error
+
+    return look
+
+
+def test_a_look_runs_and_the_key_is_free_again(queue: WorkQueue) -> None:
+    seen: list[Desk] = []
+    run(handed_out(queue), queue, seen.append)
+    assert len(seen) == 1
+    depth = queue.depth()
+    assert (depth.due, depth.later, depth.active) == (0, 0, 0)
+    assert results(queue) == [(Result.DONE, 1)]
+
+
+def test_a_look_may_ask_for_others_and_for_itself_later(queue: WorkQueue) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    def look(desk: Desk) -> None:
+        desk.still_mine()
+        desk.look_at(RepositoryKey("acme/models"))
+        desk.look_again(datetime.now(UTC) + timedelta(hours=1))
+
+    run(handed_out(queue), queue, look)
+    assert [c.key for c in queue.claim()] == [RepositoryKey("acme/models")]
+    assert queue.depth().later == 1
+
+
+def test_an_old_token_runs_nothing(queue: WorkQueue) -> None:
+    claimed = handed_out(queue)
+    seen: list[Desk] = []
+    run(Claimed(claimed.key, "another"), queue, seen.append)
+    assert seen == []
+    assert queue.depth().active == 1
+
+
+def test_what_is_unreachable_is_tried_again_later(queue: WorkQueue) -> None:
+    run(handed_out(queue), queue, fail_with(Unreachable("no answer", retry_after=60)))
+    depth = queue.depth()
+    assert (depth.due, depth.later, depth.active) == (0, 1, 0)
+    assert queue.count_attempt(KEY) == 2
+    assert results(queue) == [(Result.RETRIED, 1)]
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (Refused("no"), Result.REFUSED),
+        (Misconfigured("mend it"), Result.MISCONFIGURED),
+        (ValueError("a mistake"), Result.FAILED),
+    ],
+)
+def test_what_a_retry_would_not_mend_waits_for_the_sweep(
+    queue: WorkQueue, caplog: pytest.LogCaptureFixture, error: Exception, result: Result
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(handed_out(queue), queue, fail_with(error))
+    depth = queue.depth()
+    assert (depth.due, depth.later, depth.active) == (0, 0, 0)
+    assert results(queue) == [(result, 1)]
+    assert str(error) in caplog.text
+
+
+def test_success_forgets_earlier_attempts(queue: WorkQueue) -> None:
+    queue.count_attempt(KEY)
+    run(handed_out(queue), queue, lambda _desk: None)
+    assert queue.count_attempt(KEY) == 1
+
+
+def test_a_look_that_lost_its_key_stops_silently_and_touches_nothing(queue: WorkQueue, valkey: redis.Redis) -> None:
+    effects: list[str] = []
+
+    def look(desk: Desk) -> None:
+        desk.still_mine()
+        effects.append("first")
+        valkey.flushall()
+        queue.request(KEY)
+        desk.still_mine()
+        effects.append("second")
+
+    run(handed_out(queue), queue, look)
+    assert effects == ["first"]
+    assert queue.depth().due == 1, "the key is somebody else's"
+    assert results(queue) == [(Result.LOST, 1)]
+
+
+def test_a_look_that_asks_nothing_keeps_its_lease_by_its_heartbeat(valkey: redis.Redis) -> None:
+    queue = WorkQueue(valkey, lease=0.3)
+    taken: list[Claimed] = []
+
+    def look(desk: Desk) -> None:
+        until = time.monotonic() + 5 * queue.lease
+        while time.monotonic() < until:
+            taken.extend(queue.claim())
+            time.sleep(0.02)
+        desk.still_mine()
+
+    run(handed_out(queue), queue, look)
+    assert taken == []
+    assert results(queue) == [(Result.DONE, 1)]
+
+
+def test_the_heartbeat_ends_with_the_look(valkey: redis.Redis) -> None:
+    queue = WorkQueue(valkey, lease=0.2)
+    run(handed_out(queue), queue, fail_with(LostLock("gone")))  # releases nothing
+    wait_until(queue.claim, "the lease ends")
+
+
+def test_a_killed_job_comes_back_less_and_less_often(queue: WorkQueue) -> None:
+    claimed = handed_out(queue)
+    assert queue.begin(claimed)
+    give_back(claimed, queue, 1.0)
+    assert queue.depth().active == 0
+    assert queue.depth().due + queue.depth().later == 1
+    assert results(queue) == [(Result.KILLED, 1)]
+    assert queue.count_attempt(KEY) == 2
+
+
+def test_backoff_grows_to_its_limit_and_honours_what_was_asked_for() -> None:
+    for attempt in range(1, 2000):
+        assert 0 <= backoff(attempt) <= min(300, 2**attempt)
+        assert 90 <= backoff(attempt, retry_after=90) <= 390
+    assert max(backoff(50) for _ in range(200)) > 200

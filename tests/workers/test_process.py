@@ -1,0 +1,257 @@
+"""Real worker processes on a real queue: what is killed is picked up, what is stopped ends, nothing overlaps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+
+from bot.domain.keys import Key, ModelKey, RepositoryKey, dump_key
+from bot.gateways.embedded_redis import embedded_redis
+from bot.gateways.queue import WorkQueue
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret
+from tests.conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = textwrap.dedent(
+    """
+    import os, sys
+    import workers.jobs, workers.execution, workers.process
+    from tests.workers import looks
+    workers.jobs.look_at = looks.look_at
+    workers.execution.gateways_of = workers.process.gateways_of = lambda settings: looks
+    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda repository: None)})
+    from bot.settings import load_settings
+    from workers.process import Supervisor, add_workers
+    with Supervisor() as supervisor:
+        add_workers(supervisor, load_settings(os.environ), workers=2)
+        supervisor.wait()
+    """
+)
+
+
+class House:
+    """A running supervisor with two workers, and what their looks left behind."""
+
+    def __init__(self, process: subprocess.Popen[bytes], valkey: redis.Redis) -> None:
+        self.process = process
+        self.valkey = valkey
+        self.queue = WorkQueue(valkey, lease=1.0)
+
+    def began(self, key: Key) -> list[int]:
+        """The processes in which looks at the key began, in order."""
+        return [int(pid) for pid in self.valkey.lrange(f"seen:began:{dump_key(key)}", 0, -1)]
+
+    def done(self, key: Key) -> int:
+        return int(self.valkey.get(f"seen:done:{dump_key(key)}") or 0)
+
+    def go(self) -> None:
+        self.valkey.set("seen:go", 1)
+
+    def overlaps(self) -> int:
+        return int(self.valkey.get("seen:overlaps") or 0)
+
+    def worker_of(self, horse: int) -> int:
+        parent = psutil.Process(horse).parent()
+        assert parent is not None
+        return parent.pid
+
+
+@pytest.fixture
+def house(valkey: redis.Redis, valkey_url: Secret, environ: dict[str, str]) -> Iterator[House]:
+    environment = {
+        **os.environ,
+        **environ,
+        "REDIS_URL": valkey_url.reveal(),
+        "PROMOTION_QUEUE_LEASE": "1s",
+        "PROMOTION_REPOSITORIES": "acme/models",
+    }
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT)
+    house = House(process, valkey)
+    family: list[psutil.Process] = []
+    try:
+        wait_until(lambda: house.done(RepositoryKey("acme/models")), "the sweep at the start", 60)
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield house
+    finally:
+        house.go()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(40)
+        wait_until(lambda: not any(alive(child) for child in family), "nothing is left running")
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def model(name: str) -> ModelKey:
+    return ModelKey("acme/models", name)
+
+
+def test_a_request_is_looked_at_and_one_during_the_look_once_more(house: House) -> None:
+    key = model("slow")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    for _ in range(5):
+        house.queue.request(key)
+    house.go()
+    wait_until(lambda: house.done(key) == 2, "one more look")
+    wait_until(lambda: house.queue.depth().active == 0, "both ended")
+    assert len(house.began(key)) == 2
+    assert house.overlaps() == 0
+
+
+def test_a_killed_work_horse_gives_its_key_back(house: House) -> None:
+    key = model("slow")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    os.kill(house.began(key)[0], signal.SIGKILL)
+    house.valkey.delete(f"seen:inside:{dump_key(key)}")  # the dead cannot take their mark away
+    wait_until(lambda: len(house.began(key)) == 2, "another horse has the key")
+    house.go()
+    wait_until(lambda: house.done(key) == 1, "it is looked at")
+
+
+def test_a_killed_worker_leaves_its_horse_which_keeps_the_key_alone(house: House) -> None:
+    key, other = model("blocked"), model("quick")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    horse = house.began(key)[0]
+    worker = house.worker_of(horse)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not psutil.pid_exists(worker), "the worker is gone")
+    house.queue.request(key)
+    for _ in range(4):  # some leases' time: every look at another key takes a part of it
+        house.queue.request(other)
+        looked = house.done(other)
+        wait_until(lambda looked=looked: house.done(other) > looked, "others go on")
+    assert house.began(key) == [horse]
+    house.go()
+    wait_until(lambda: house.done(key) == 2, "the horse ended, and then the request that came meanwhile")
+    assert house.overlaps() == 0
+
+
+def test_an_emptied_redis_is_survived(house: House) -> None:
+    key, other = model("slow"), model("quick")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    horse = house.began(key)[0]
+    house.valkey.flushall()
+    wait_until(lambda: not psutil.pid_exists(horse), "the look stops at its next effect")
+    assert house.done(key) == 0
+    house.queue.request(other)
+    wait_until(lambda: house.done(other), "the workers go on")
+
+
+def test_what_is_away_is_tried_until_it_answers(house: House) -> None:
+    key = model("away")
+    house.queue.request(key)
+    wait_until(lambda: len(house.began(key)) >= 2, "a second try")
+    house.go()
+    wait_until(lambda: house.done(key), "the try that worked", 40)
+
+
+def test_a_mistake_is_not_repeated_and_leaves_no_record_in_rq(house: House) -> None:
+    key = model("wrong")
+    house.queue.request(key)
+    wait_until(lambda: house.queue.depth().active == 0 and house.began(key), "the look failed")
+    house.queue.request(model("quick"))
+    wait_until(lambda: house.done(model("quick")), "others go on")
+    assert len(house.began(key)) == 1
+    wait_until(lambda: not list(house.valkey.scan_iter("rq:job:*")), "no job is kept")
+
+
+def test_a_child_that_dies_is_started_again(house: House) -> None:
+    supervisor = psutil.Process(house.process.pid)
+    before = {child.pid for child in supervisor.children()}
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len({c.pid for c in supervisor.children() if alive(c)} - before) == 3, "three new children", 60)
+    house.queue.request(model("quick"))
+    wait_until(lambda: house.done(model("quick")), "and they work", 60)
+
+
+def test_a_stop_lets_the_running_look_end(house: House) -> None:
+    key = model("slow")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    house.process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        house.process.wait(0.5)
+    house.go()
+    assert house.process.wait(20) == 0
+    assert house.done(key) == 1
+
+
+def test_a_killed_supervisor_takes_its_children_along(house: House) -> None:
+    children = psutil.Process(house.process.pid).children(recursive=True)
+    house.process.kill()
+    wait_until(lambda: not any(alive(child) for child in children), "no orphans")
+
+
+# --- the embedded server ----------------------------------------------------------------------------------------------
+
+
+def test_the_embedded_queue_survives_a_restart_and_is_private(tmp_path: Path) -> None:
+    key = model("quick")
+    with embedded_redis(tmp_path) as url:
+        WorkQueue(connect(url)).request(key)
+        assert connect(url).config_get("port") == {"port": "0"}
+        socket = Path(url.reveal().removeprefix("unix://"))
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+    with embedded_redis(tmp_path) as url:
+        assert [c.key for c in WorkQueue(connect(url)).claim()] == [key]
+
+
+def test_a_data_directory_in_use_is_said(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from bot.gateways.embedded_redis import embedded_redis\n"
+        "with embedded_redis(Path(sys.argv[1])): pass"
+    )
+    with embedded_redis(tmp_path):
+        second = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        )
+    assert "Misconfigured" in second.stderr
+    assert "is in use by another promotion-bot" in second.stderr
+
+
+def test_a_server_left_behind_is_taken_over_with_its_data(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from bot.gateways.embedded_redis import embedded_redis\n"
+        "with embedded_redis(Path(sys.argv[1])) as url: print(url.reveal(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    left_behind = connect(Secret(killed.stdout.strip()))
+    old = left_behind.info("server")["process_id"]
+    WorkQueue(left_behind).request(model("quick"))
+    with embedded_redis(tmp_path) as url:
+        assert connect(url).info("server")["process_id"] != old
+        assert [c.key for c in WorkQueue(connect(url)).claim()] == [model("quick")]
+    wait_until(lambda: not psutil.pid_exists(old), "the old server is gone")
+
+
+def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
+    with embedded_redis(tmp_path / ("long" * 30)) as url:
+        WorkQueue(connect(url)).ready()
+
+
+def test_ctrl_c_does_not_reach_the_server(tmp_path: Path) -> None:
+    with embedded_redis(tmp_path) as url:
+        server = connect(url)
+        os.kill(server.info("server")["process_id"], signal.SIGINT)
+        for _ in range(20):
+            assert server.ping()
