@@ -5,7 +5,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY requirements/runtime.txt requirements/
 RUN python -m venv /opt/promotion-bot \
-    && /opt/promotion-bot/bin/pip install --require-hashes -r requirements/runtime.txt
+    && /opt/promotion-bot/bin/pip install --no-deps --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY bot bot
 COPY policies policies

@@ -86,6 +86,14 @@ def set_entry(text: str, model: str, environment: str, entry: Entry, order: Sequ
     A model that is not there yet goes in at its sorted place where the models are sorted, else at the end; an
     environment at its place in `order`. Raises InvalidDocument where `text` is no manifest.
     """
+    blocks = _Blocks.of(text)
+    if blocks is not None:
+        return blocks.set(model, environment, entry, order)
+    return _set_in_document(text, model, environment, entry, order)
+
+
+def _set_in_document(text: str, model: str, environment: str, entry: Entry, order: Sequence[str]) -> str:
+    """`text` with one entry set, by reading all of it: right for every layout, slow for a large one."""
     before = parse_manifest(text, "the manifest")
     if before.entry(model, environment) == entry:
         return text
@@ -112,6 +120,75 @@ def _checked(edited: str, expected: Mapping[tuple[str, str], Entry]) -> str:
 
 def _entry(row: Mapping[str, Any]) -> Entry:
     return Entry(row["version"], row["digest"], row.get("release", ""))
+
+
+# A line of the usual layout: blank, a comment, or one key with at most one plain value. Such lines cannot span others,
+# so that the lines of one model can be read on their own.
+_PLAIN_KEY_LINE: Final = r'(?:"(?:[^"\\\r\n]|\\.)*"|[A-Za-z0-9_./-]+)'
+_USUAL_LINE: Final = rf" *(?:{_PLAIN_KEY_LINE}:(?: +[A-Za-z0-9_.:/-]+)? *)?(?: *#[^\r\n]*)?"
+_USUAL = re.compile(rf"(?:{_USUAL_LINE}\r?\n)*(?:{_USUAL_LINE})?")
+_HEADER: Final = "apiVersion: promotion-bot/v1\nkind: ModelVersions\nmodels:\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A manifest in the usual layout, cut into the lines of each model, so that only one of them has to be read."""
+
+    text: str
+    names: tuple[str, ...]
+    starts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str) -> _Blocks | None:
+        """The blocks of `text`; None for any other layout, and for one that repeats a model."""
+        found = re.search(r"(?m)^models: *(?:#.*)?\r?\n(?=(?: *(?:#.*)?\r?\n)*( +)[^ #\r\n])", text)
+        if found is None or not _USUAL.fullmatch(text) or re.search(r"(?m)^[^ #\r\n]", text[found.end() :]):
+            return None
+        keys = re.compile(rf"(?m)^ {{{len(found[1])}}}({_PLAIN_KEY_LINE}):")
+        rows = [(_plain(match[1]), match.start()) for match in keys.finditer(text, found.end())]
+        names = tuple(name for name, _ in rows)
+        if len(set(names)) != len(names) or "" in names:
+            return None
+        return cls(text, names, tuple(start for _, start in rows))
+
+    def set(self, model: str, environment: str, entry: Entry, order: Sequence[str]) -> str:
+        """The text with the entry set in its model's block, or in a new block."""
+        if model not in self.names:
+            return (
+                _set_in_document(self.text, model, environment, entry, order)
+                if self._is_small
+                else self._add(model, environment, entry)
+            )
+        i = self.names.index(model)
+        start = self.starts[i]
+        end = self.starts[i + 1] if i + 1 < len(self.starts) else len(self.text)
+        edited = _set_in_document(_HEADER + self.text[start:end], model, environment, entry, order)
+        return self.text[:start] + edited.removeprefix(_HEADER) + self.text[end:]
+
+    @property
+    def _is_small(self) -> bool:
+        return len(self.names) < 200
+
+    def _add(self, model: str, environment: str, entry: Entry) -> str:
+        """A new block beside a neighbour, laid out as the neighbour is: the two are read together."""
+        place = len(self.names)
+        if list(self.names) == sorted(self.names):
+            place = next((i for i, name in enumerate(self.names) if name > model), place)
+        neighbour = max(0, place - 1)
+        start = self.starts[neighbour]
+        end = self.starts[neighbour + 1] if neighbour + 1 < len(self.starts) else len(self.text)
+        edited = _set_in_document(_HEADER + self.text[start:end], model, environment, entry, ())
+        return self.text[:start] + edited.removeprefix(_HEADER) + self.text[end:]
+
+
+def _plain(key: str) -> str:
+    """The name that a key of the usual layout is; empty where it may be read as something else than a text."""
+    if not key.startswith('"'):
+        return key
+    try:
+        return str(json.loads(key))
+    except ValueError:
+        return ""
 
 
 _FIELDS: Final = ("version", "digest", "release")

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.manifest import Entry, new_manifest, parse_manifest, remove_entry, set_entry
+from bot.domain.manifest import (
+    Entry,
+    _set_in_document,
+    new_manifest,
+    parse_manifest,
+    remove_entry,
+    set_entry,
+)
 from policies.documents import InvalidDocument
 
 NEW = Entry(77, "sha256:" + "c" * 64, "2.0.0")
@@ -142,3 +149,28 @@ def test_a_bad_manifest_says_what_and_where(line: str, message: str) -> None:
 def test_what_is_no_text_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidDocument):
         parse_manifest(content, "versions.yaml")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(keys, entries), min_size=1, max_size=6), keys, entries, st.sampled_from(["\n", "\r\n"]))
+def test_the_quick_way_says_what_the_thorough_way_says(
+    history: list[tuple[tuple[str, str], Entry]], key: tuple[str, str], entry: Entry, newline: str
+) -> None:
+    text = new_manifest()
+    for (model, environment), each in history:
+        text = set_entry(text, model, environment, each)
+    text = text.replace("\n", newline)
+    assert set_entry(text, *key, entry) == _set_in_document(text, *key, entry, ())
+
+
+def test_ten_thousand_models_are_edited_without_reading_all_of_them() -> None:
+    rows = "".join(
+        f"  model-{i:05d}:\n    staging:\n      version: {i}\n      digest: sha256:{'a' * 64}\n"
+        for i in range(1, 10_001)
+    )
+    text = new_manifest().replace("models: {}\n", "models:\n" + rows)
+    for model in ("model-05000", "model-05000x"):
+        edited = set_entry(text, model, "staging", NEW)
+        before, after = text.splitlines(), edited.splitlines()
+        assert len(set(after) - set(before)) <= 5
+        assert parse_manifest(edited, "m").entry(model, "staging") == NEW
