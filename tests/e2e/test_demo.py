@@ -9,6 +9,7 @@ from bot.sandbox.demo import run
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_whole_story_with_real_processes_and_webhooks() -> None:
     """What `make demo` tells: it raises at the first step that is not seen in MLflow and on GitHub."""
     told = io.StringIO()

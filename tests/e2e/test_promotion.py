@@ -243,6 +243,8 @@ def test_with_a_token_the_checks_are_commit_statuses(registry_url: str, cache_ur
         assert contexts == {"promotion/policy", "promotion/approvals", "promotion/window"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_github_away_at_any_request_costs_only_time(registry_url: str, cache_url: Secret) -> None:
     with house(registry_url, cache_url) as reference:
         reference.register()
@@ -266,6 +268,7 @@ def test_github_away_at_any_request_costs_only_time(registry_url: str, cache_url
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_after_any_single_effect_it_ends_in_the_same_place(registry_url: str, cache_url: Secret) -> None:
     """The model's and the pull request's looks are killed once after each effect, then the sweep goes on."""
     with house(registry_url, cache_url) as reference:
