@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -36,8 +37,19 @@ ACKNOWLEDGED = Histogram(
 
 def count(source: str, event: str, status: int, seconds: float) -> None:
     """Count one webhook."""
-    WEBHOOKS.labels(source, event, str(status)).inc()
-    ACKNOWLEDGED.labels(source).observe(seconds)
+    _counter(source, event, status).inc()
+    _histogram(source).observe(seconds)
+
+
+@cache
+def _counter(source: str, event: str, status: int) -> Counter:
+    # Looking up a label costs as much as counting; there are some dozens of them.
+    return WEBHOOKS.labels(source, event, str(status))
+
+
+@cache
+def _histogram(source: str) -> Histogram:
+    return ACKNOWLEDGED.labels(source)
 
 
 def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:

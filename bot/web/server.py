@@ -1,18 +1,18 @@
-"""Serving the application: Granian, one blocking thread a process, which measured best for short requests."""
+"""Serving the application: Granian, a few processes of one thread each, which measured best for short requests."""
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from flask import Flask
-
 from bot.domain.errors import Misconfigured
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Settings, load_settings
+from bot.web.gateway import Gateway
 
 PROCESSES: Final = 2
 
@@ -32,9 +32,8 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
             "bot.web.server:application",
             address=host,
             port=port,
-            interface=Interfaces.WSGI,
+            interface=Interfaces.RSGI,
             workers=processes,
-            blocking_threads=1,
             factory=True,
             respawn_failed_workers=True,
             log_access=False,
@@ -42,11 +41,14 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
         ).serve()
 
 
-def application() -> Flask:
+def application() -> Gateway:
     """The application of one server process, from the environment."""
+    from bot.web import github_webhook, mlflow_webhook
     from bot.web.app import create_app
 
     settings = load_settings(os.environ, Needs.WEBHOOKS)
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
-    return create_app(settings, WorkQueue(connect(settings.redis_url)))
+    app = create_app(settings, WorkQueue(connect(settings.redis_url)))
+    gc.freeze()  # what is imported by now stays for good; the collector need not look at it again and again
+    return Gateway(app.wsgi_app, {"/webhooks/github": github_webhook.LIMIT, "/webhooks/mlflow": mlflow_webhook.LIMIT})
