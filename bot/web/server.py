@@ -36,6 +36,7 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
             workers=processes,
             factory=True,
             respawn_failed_workers=True,
+            workers_kill_timeout=10,  # one that is told to stop while it starts may not hear it
             log_access=False,
             websockets=False,
         ).serve()
