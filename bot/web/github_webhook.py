@@ -111,7 +111,11 @@ def _whole_repository(repository: str, _payload: Payload) -> tuple[Key, ...]:
 def _installation(event: str, payload: Payload, served: Served) -> tuple[Key, ...]:
     """The App was installed, or given repositories: what it serves of them is new to it."""
     listed = payload.get(_INSTALLATION_LISTS[event])
-    names = [served.name(entry.get("full_name")) for entry in listed or () if isinstance(entry, dict)]
+    names = [
+        served.name(entry.get("full_name"))
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, dict)
+    ]
     return tuple(RepositoryKey(name) for name in dict.fromkeys(names) if name)
 
 
