@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import jwt
 import requests
 from github import Auth, Github, GithubException
 from github.Requester import Requester
@@ -219,7 +220,13 @@ class GitHubClient:
 
     @staticmethod
     def _app_auth(credentials: AppCredentials) -> Auth.AppAuth:
-        return Auth.AppAuth(int(credentials.app_id), credentials.private_key.reveal())
+        auth = Auth.AppAuth(int(credentials.app_id), credentials.private_key.reveal())
+        try:
+            _ = auth.token  # signs with the key
+        except (ValueError, TypeError, jwt.PyJWTError):
+            # PyJWT's message can hold part of the key
+            raise Misconfigured("GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form") from None
+        return auth
 
     def _connect(self, auth: Auth.Auth) -> Requester:
         # Retries and pauses belong to the queue: a job that waits holds a worker, a key that waits does not.

@@ -14,7 +14,6 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -88,7 +87,7 @@ def _environ(scope: Any) -> dict[str, Any]:  # noqa: ANN401 - Granian's scope
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(scope.path).decode("latin-1"),
+        "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),  # decoded by Granian already
         "QUERY_STRING": scope.query_string,
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
         "SERVER_NAME": host,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import multiprocessing
 import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -47,9 +51,19 @@ def application() -> Gateway:
     from bot.web import github_webhook, mlflow_webhook
     from bot.web.app import create_app
 
+    _end_with_server()
     settings = load_settings(os.environ, Needs.WEBHOOKS)
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     app = create_app(settings, WorkQueue(connect(settings.redis_url)))
     gc.freeze()  # what is imported by now stays for good; the collector need not look at it again and again
     return Gateway(app.wsgi_app, {"/webhooks/github": github_webhook.LIMIT, "/webhooks/mlflow": mlflow_webhook.LIMIT})
+
+
+def _end_with_server() -> None:
+    """Have Linux end this process when Granian's main process is killed: it would go on answering on the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent.pid:
+            sys.exit(0)

@@ -1,0 +1,101 @@
+"""The command line from outside: quick help, exit codes, one message for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.cli import exit_code
+from bot.domain.errors import Misconfigured, Refused, Unreachable
+from tests.conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def promotion_bot(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    command = [sys.executable, "-m", "bot.cli", *arguments]
+    return subprocess.run(command, env={**path, **environment}, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_help_is_quick_and_lists_the_commands() -> None:
+    best = 60.0
+    for _ in range(5):
+        started = time.monotonic()
+        done = promotion_bot("--help")
+        best = min(best, time.monotonic() - started)
+    assert done.returncode == 0
+    for name in ("up", "web", "worker"):
+        assert f"\n  {name} " in done.stdout
+    assert best < 0.5
+
+
+def test_version() -> None:
+    assert promotion_bot("--version").stdout.startswith("promotion-bot, version ")
+
+
+def test_errors_have_their_exit_codes() -> None:
+    assert [exit_code(error) for error in (Refused(""), Misconfigured(""), Unreachable(""))] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("up", "--port", "x"), ("web", "--port", "0"), ("up", "extra")])
+def test_wrong_usage_is_2(arguments: tuple[str, ...]) -> None:
+    assert promotion_bot(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["up", "web", "worker"])
+def test_missing_settings_are_2_and_named(command: str) -> None:
+    done = promotion_bot(command)
+    assert done.returncode == 2
+    assert "PROMOTION_REPOSITORIES is missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+def test_a_command_that_shares_a_queue_says_that_it_needs_one(command: str, environ: dict[str, str]) -> None:
+    done = promotion_bot(command, **environ)
+    assert done.returncode == 2
+    assert "REDIS_URL is missing" in done.stderr
+
+
+def test_an_address_in_use_is_2(environ: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = promotion_bot("up", "--port", str(taken.getsockname()[1]), **environ)
+    assert done.returncode == 2
+    assert "--port" in done.stderr
+
+
+def test_up_runs_everything_and_ends_when_told_to(environ: dict[str, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "bot.cli", "up", "--port", str(port)]
+    process = subprocess.Popen(command, env={**os.environ, **environ}, cwd=ROOT)
+    try:
+        wait_until(lambda: "200 OK" in ask(port, "/readyz"), "it is ready", 60)
+        wait_until(lambda: 'promotion_jobs_total{kind="Repository"' in ask(port, "/metrics"), "a first look", 60)
+        family = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+    wait_until(lambda: not any(child.is_running() for child in family), "nothing is left running")
+
+
+def ask(port: int, path: str) -> str:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            parts = []
+            while part := client.recv(65536):
+                parts.append(part)
+            return b"".join(parts).decode()
+    except OSError:
+        return ""
