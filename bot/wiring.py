@@ -9,10 +9,9 @@ from bot.domain.errors import Misconfigured
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache
-from bot.gateways.github import Repository
-from bot.gateways.github_client import GitHubClient
+from bot.gateways.github.client import GitHubClient
+from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
-from bot.gateways.noticeboard import Noticeboard
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
 from bot.settings import Settings
@@ -46,10 +45,6 @@ class Gateways:
         if repository not in self._repositories:
             self._repositories[repository] = Repository(self.github_client, self.cache, repository)
         return self._repositories[repository]
-
-    def noticeboard(self, repository: str) -> Noticeboard:
-        """The bot's issues in one deploy repository."""
-        return Noticeboard(self.github(repository))
 
     def login(self) -> Login:
         """Who the bot is on GitHub."""

@@ -34,8 +34,8 @@ from bot.domain.keys import PullRequestKey
 from bot.domain.manifest import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState
 from bot.domain.world import ChangeKind
-from bot.gateways.github import status_title
-from bot.gateways.github_client import GitHubRefusal
+from bot.gateways.github.checks import status_title
+from bot.gateways.github.client import GitHubRefusal
 from workers.execution import Desk
 from workers.observe import RepositoryView
 
@@ -49,18 +49,17 @@ class Effects:
         self._model = model
         self._repository = view.repository
         self._registry = view.gateways.registry
-        self._noticeboard = view.gateways.noticeboard(view.name)
 
     def apply(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
         """Carry out one action. Raises Unreachable, Misconfigured or GitHubRefusal as the gateways do."""
         self._desk.still_mine()
         match action:
             case RecordAdoption(commit):
-                self._repository.record_adoption(commit)
+                self._repository.deployments.record_adoption(commit)
             case RecordJudgement(environment, judgement):
-                self._repository.record_judgement(self._model, environment, judgement)
+                self._repository.deployments.record_judgement(self._model, environment, judgement)
             case CompleteJudgement(environment, commit, completion, description):
-                self._repository.complete_judgement(self._model, environment, commit, completion, description)
+                self._repository.deployments.complete(self._model, environment, commit, completion, description)
             case SetStage(version, stage):
                 self._registry.set_stage(self._model, version, stage)
             case SetAlias(alias, version):
@@ -73,27 +72,27 @@ class Effects:
                 self._create_tag(name, commit)
             case CreateRelease(tag, environment, entry, pull_request):
                 title, notes = release.release(self._model, environment, entry, pull_request)
-                self._repository.create_release(tag, title, notes)
+                self._repository.releases.create_release(tag, title, notes)
             case FailCommitCheck(environment, commit, reasons):
                 self._fail_commit_check(environment, commit, reasons)
             case ReportRefusedChange(environment, commit, entry, live, reasons):
                 title, body = issues.refused_change(self._model, environment, commit, entry, live, reasons)
-                self._noticeboard.report(title, body)
+                self._repository.issues.report(title, body)
             case CloseRefusedChange(environment, commit):
-                self._noticeboard.resolve(issues.marker("refused", self._model, environment, commit))
+                self._repository.issues.resolve(issues.marker("refused", self._model, environment, commit))
             case OpenProposal():
                 self._open(action)
             case LabelProposal(environment, number):
-                self._repository.add_labels(number, naming.labels(environment))
+                self._repository.pulls.add_labels(number, naming.labels(environment))
             case CloseProposal(_, number, branch, _):
-                self._repository.delete_branch(branch)
-                self._repository.close_pull_request(number)
+                self._repository.git.delete_branch(branch)
+                self._repository.pulls.close(number)
             case MergeProposal(_, number, head):
                 self._merge(number, head)
             case DeleteBranch(branch):
-                self._repository.delete_branch(branch)
+                self._repository.git.delete_branch(branch)
             case SetCheck(head, gate):
-                self._repository.set_check(head, checks.check(gate), self._view.gateways.settings.public_url or "")
+                self._repository.checks.write(head, checks.check(gate), self._view.gateways.settings.public_url or "")
             case UpdateBody(number, standing):
                 self._update_body(number, standing)
             case LookAt(key):
@@ -119,11 +118,11 @@ class Effects:
             names,
         )
         branch = naming.branch_name(environment, self._model, evaluation.entry.version)
-        commit = self._repository.create_commit(
+        commit = self._repository.git.create_commit(
             view.head, {path: after}, naming.commit_message(environment, self._model, evaluation.entry)
         )
         self._desk.still_mine()
-        self._repository.point_branch(branch, commit.sha)
+        self._repository.git.point_branch(branch, commit.sha)
         self._desk.still_mine()
         older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
         change = ProposedChange(
@@ -138,14 +137,14 @@ class Effects:
         unmerged = [n for n in older if any(p.number == n and p.merged_at is None for p in view.pull_requests)]
         standing = Standing(Fate.OPEN, self._model, change, supersedes=max(unmerged, default=None))
         title = naming.title(environment, self._model, evaluation.entry.version)
-        pull = self._repository.open_pull_request(branch, title, proposal.body(standing))
+        pull = self._repository.pulls.open(branch, title, proposal.body(standing))
         self._desk.still_mine()
-        self._repository.add_labels(pull.number, naming.labels(environment))
+        self._repository.pulls.add_labels(pull.number, naming.labels(environment))
         self._desk.look_at(PullRequestKey(view.name, pull.number))
 
     def _merge(self, number: int, head: str) -> None:
         try:
-            self._repository.merge(number, head)
+            self._repository.pulls.merge(number, head)
         except GitHubRefusal as refusal:
             # The head moved, or the repository's rules leave the merge to people: the checks say where it stands.
             if refusal.status not in (405, 409):
@@ -156,22 +155,22 @@ class Effects:
         existing = next((p.body for p in self._view.pull_requests if p.number == number), "")
         body = proposal.body(standing, existing)
         if body.strip() != existing.replace("\r\n", "\n").strip():
-            self._repository.update_body(number, body)
+            self._repository.pulls.update_body(number, body)
 
     # --- what people are told -------------------------------------------------------------------------------------
 
     def _create_tag(self, name: str, commit: str) -> None:
-        there = self._repository.create_tag(name, commit)
+        there = self._repository.releases.create_tag(name, commit)
         if there is not None:
-            self._noticeboard.report(*issues.tag_elsewhere(name, commit, there))
+            self._repository.issues.report(*issues.tag_elsewhere(name, commit, there))
 
     def _fail_commit_check(self, environment: str, commit: str, reasons: tuple[str, ...]) -> None:
         name = f"promotion/{environment}/{naming.one_line(self._model)}"[:100]
         title = reasons[0] if reasons else "this change has no effect"
         summary = "\n".join(f"- {prose(reason)}" for reason in reasons)
         check = Check(name, CheckState.FAILURE, plain(title, 250), summary)
-        if self._repository.checks(commit).get(name) is None:
-            self._repository.set_check(commit, check, self._view.gateways.settings.public_url or "")
+        if self._repository.checks.of(commit).get(name) is None:
+            self._repository.checks.write(commit, check, self._view.gateways.settings.public_url or "")
 
 
 def says_the_same(wanted: Check, there: Check | None, *, as_app: bool) -> bool:

@@ -6,7 +6,7 @@ from bot.domain.approvals import ApprovalRule, Approvals, count_approvals
 from bot.domain.pipeline import Environment, Pipeline
 from bot.domain.pull_requests import Login, PullRequest
 from bot.domain.world import ChangeKind, Evaluation
-from bot.gateways.github import Repository
+from bot.gateways.github.repository import Repository
 from policies.evidence import Run
 
 
@@ -23,14 +23,14 @@ def count_for_change(
     count = rules.rollback.approvals if kind is ChangeKind.ROLLBACK else rules.approvals.count
     if count == 0:
         return Approvals(ApprovalRule(0))
-    reviews = repository.reviews(pull_request.number)
+    reviews = repository.pulls.reviews(pull_request.number)
     obstacles: list[str] = []
     permitted = _permitted(repository, rules, obstacles)
     excluded: dict[Login, str] = {bot: "is the bot"}
     if rules.approvals.not_author:
         excluded |= _authors(repository, pipeline, pull_request, evaluation, obstacles)
     reviewers = {review.author for review in reviews} - excluded.keys()
-    writers = {login for login in reviewers if permitted is None and repository.may_write(login)}
+    writers = {login for login in reviewers if permitted is None and repository.people.may_write(login)}
     rule = ApprovalRule(count, permitted, excluded, tuple(obstacles), described=" or ".join(rules.approvals.allowed))
     return count_approvals(reviews, rule, head=pull_request.head_sha, writers=writers, until=pull_request.merged_at)
 
@@ -44,7 +44,7 @@ def _permitted(repository: Repository, rules: Environment, obstacles: list[str])
         if not name.startswith("@"):
             logins.add(Login(name))
             continue
-        members = repository.team_members(name)
+        members = repository.people.team_members(name)
         if members is None:
             obstacles.append(f"the members of {name} cannot be read: give the bot the permission “Members: read”")
         else:
@@ -81,4 +81,4 @@ def _login_of(repository: Repository, pipeline: Pipeline, user: str) -> Login | 
         known = pipeline.identities[user]
         return Login(known) if known else None
     is_login = user.replace("-", "").isalnum() and user.isascii() and len(user) <= 39
-    return Login(user) if is_login and repository.is_collaborator(Login(user)) else None
+    return Login(user) if is_login and repository.people.is_collaborator(Login(user)) else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.domain.manifest import Entry, Manifest, parse_manifests
 from bot.domain.pipeline import Environment, Pipeline, parse_pipeline
-from bot.gateways.github import Repository
+from bot.gateways.github.repository import Repository
 from policies.documents import InvalidDocument, Problem
 from policies.policy import Policy, parse_policy
 
@@ -40,7 +40,7 @@ class DeployFiles:
 
     def pipeline(self, commit: str) -> PipelineFile:
         """The pipeline as of `commit`."""
-        blob = self._repository.file(commit, PIPELINE_PATH)
+        blob = self._repository.git.file(commit, PIPELINE_PATH)
         if blob is None:
             raise _missing(PIPELINE_PATH, "add one that says which models and environments this repository promotes")
         if blob.sha not in self._pipelines:
@@ -49,7 +49,7 @@ class DeployFiles:
 
     def policy(self, commit: str, environment: Environment) -> PolicyFile:
         """The environment's policy as of `commit`."""
-        blob = self._repository.file(commit, environment.policy)
+        blob = self._repository.git.file(commit, environment.policy)
         if blob is None:
             raise _missing(environment.policy, f"the environment “{environment.name}” names it as its policy")
         if blob.sha not in self._policies:
@@ -66,7 +66,7 @@ class DeployFiles:
 
     def text(self, commit: str, path: str) -> str | None:
         """The text of a file as of `commit`; None where there is none."""
-        blob = self._repository.file(commit, path)
+        blob = self._repository.git.file(commit, path)
         if blob is None:
             return None
         try:
@@ -78,7 +78,7 @@ class DeployFiles:
         """The commit of the branch's own line since which the entry is what it is at `head`."""
         wanted = self._entry_or_none(head, pipeline, model, environment)
         newest = head
-        for commit in self._repository.first_parents(head):
+        for commit in self._repository.git.first_parents(head):
             same = self._manifest_ids(commit.sha, pipeline) == self._manifest_ids(newest, pipeline)
             if not same and self._entry_or_none(commit.sha, pipeline, model, environment) != wanted:
                 return newest
@@ -87,7 +87,7 @@ class DeployFiles:
 
     def first_manifest(self, pipeline: Pipeline) -> str | None:
         """The commit that first added a manifest file; None where there is none."""
-        firsts = [self._repository.first_commit_of(path) for path in pipeline.manifest_paths()]
+        firsts = [self._repository.git.first_commit_of(path) for path in pipeline.manifest_paths()]
         return next((commit for commit in firsts if commit is not None), None)
 
     def _entry_or_none(self, commit: str, pipeline: Pipeline, model: str, environment: str) -> Entry | None:
@@ -98,7 +98,7 @@ class DeployFiles:
             return None
 
     def _manifest_ids(self, commit: str, pipeline: Pipeline) -> tuple[str | None, ...]:
-        return tuple(self._repository.object_id(commit, path) for path in pipeline.manifest_paths())
+        return tuple(self._repository.git.object_id(commit, path) for path in pipeline.manifest_paths())
 
 
 def _missing(path: str, advice: str) -> InvalidDocument:

@@ -71,7 +71,7 @@ def _owners(model: str, gateways: Gateways) -> list[str]:
     for name in gateways.settings.repositories:
         repository = gateways.github(name)
         try:
-            pipeline = DeployFiles(repository).pipeline(repository.head()).pipeline
+            pipeline = DeployFiles(repository).pipeline(repository.git.head()).pipeline
         except InvalidDocument:
             continue
         if pipeline.owns(model):
@@ -99,7 +99,7 @@ def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways,
 
 def _converge_pull_request(repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime) -> None:
     github = gateways.github(repository)
-    pull = github.pull_request(number)
+    pull = github.pulls.get(number)
     if pull is None or pull.base_ref != github.default_branch():
         return
     try:
@@ -135,7 +135,7 @@ def _open_actions(
 def _check_actions(view: RepositoryView, head: str, decided: tuple[Gate, ...]) -> list[Action]:
     """The checks that do not say yet what was decided."""
     as_app = view.gateways.github_client.app_id is not None
-    standing = view.repository.checks(head)
+    standing = view.repository.checks.of(head)
     return [
         SetCheck(head, gate)
         for gate in decided
@@ -173,13 +173,13 @@ def _check_repair(repository: str, pull: PullRequest, desk: Desk, gateways: Gate
         return
     github = gateways.github(repository)
     as_app = gateways.github_client.app_id is not None
-    standing = github.checks(pull.head_sha)
+    standing = github.checks.of(pull.head_sha)
     observed = observe_repair(github, pull)
     for gate in gates(observed, now):
         check = checks.check(gate)
         if not says_the_same(check, standing.get(gate.name), as_app=as_app):
             desk.still_mine()
-            github.set_check(pull.head_sha, check, gateways.settings.public_url or "")
+            github.checks.write(pull.head_sha, check, gateways.settings.public_url or "")
     if observed.mergeability is Mergeability.UNKNOWN:
         desk.look_again(now + timedelta(seconds=2))
 
@@ -208,7 +208,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
 
 
 def _queue_open_pull_requests(repository: str, desk: Desk, gateways: Gateways) -> None:
-    for pull in gateways.github(repository).pull_requests():
+    for pull in gateways.github(repository).pulls.all():
         if pull.is_open:
             desk.look_at(PullRequestKey(repository, pull.number))
 
@@ -233,7 +233,7 @@ def _is_shared(view: RepositoryView, model: str, desk: Desk) -> bool:
     others = [name for name in _owners(model, view.gateways) if name != view.name]
     if others:
         desk.still_mine()
-        view.gateways.noticeboard(view.name).report(*issues.shared_model(view.name, model, others))
+        view.repository.issues.report(*issues.shared_model(view.name, model, others))
     return bool(others)
 
 
@@ -245,7 +245,7 @@ def _report_files(repository: str, problems: tuple[Problem, ...], desk: Desk, ga
     if gateways.cache.get(key) == wanted.encode():
         return
     desk.still_mine()
-    noticeboard = gateways.noticeboard(repository)
+    noticeboard = gateways.github(repository).issues
     if problems:
         noticeboard.report(title, body)
     else:

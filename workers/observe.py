@@ -25,7 +25,8 @@ from bot.domain.world import (
     Proposal,
     Ruling,
 )
-from bot.gateways.github import Adoption, RecordedJudgement, Repository
+from bot.gateways.github.deployments import Adoption, RecordedJudgement
+from bot.gateways.github.repository import Repository
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from policies.verdict import Status
@@ -43,11 +44,11 @@ class RepositoryView:
         self.now = now
         self.repository: Repository = gateways.github(repository)
         self.files = DeployFiles(self.repository)
-        self.head = self.repository.head()
+        self.head = self.repository.git.head()
         self.pipeline: PipelineFile = self.files.pipeline(self.head)
         self.manifest: Manifest = self.files.manifest(self.head, self.pipeline.pipeline)
-        self.pull_requests: Sequence[PullRequest] = self.repository.pull_requests()
-        self.judgements: Sequence[RecordedJudgement] = self.repository.judgements()
+        self.pull_requests: Sequence[PullRequest] = self.repository.pulls.all()
+        self.judgements: Sequence[RecordedJudgement] = self.repository.deployments.judgements()
         self.adoption, self.adopting = self._adoption()
 
     def _adoption(self) -> tuple[Adoption | None, str | None]:
@@ -55,11 +56,11 @@ class RepositoryView:
 
         A manifest's first commit states what is live already, while the bot has judged nothing here yet.
         """
-        recorded = self.repository.adoption()
+        recorded = self.repository.deployments.adoption()
         if recorded is not None or self.judgements or not self.manifest.entries:
             return recorded, None
         first = self.files.first_manifest(self.pipeline.pipeline)
-        if first is None or self.repository.commit(first).author == self.gateways.login():
+        if first is None or self.repository.git.commit(first).author == self.gateways.login():
             return None, None  # the bot's own first proposal states what should be live, not what was
         try:
             stated = self.files.manifest(first, self.pipeline.pipeline).entries
@@ -75,7 +76,7 @@ class RepositoryView:
         for recorded in own:
             # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
             unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded is authorised[-1]
-            completion = self.repository.completion(recorded.deployment) if unfinished else None
+            completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
             state, at = completion or (None, None)
             judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
         return (*self._adopted(model, environment), *judgements)
@@ -170,10 +171,10 @@ class _ModelObserver:
 
     def _change(self, state: EnvironmentState, sha: str) -> Change:
         view = self._view
-        commit = view.repository.commit(sha)
+        commit = view.repository.git.commit(sha)
         parent = commit.parents[0] if commit.parents else None
         rules = self._rules_before(parent, state.rules.name)
-        pull_request = view.repository.pull_request_of_commit(sha)
+        pull_request = view.repository.pulls.of_commit(sha)
         change = Change(
             commit=sha,
             entry=state.desired,
@@ -189,7 +190,7 @@ class _ModelObserver:
         evaluation = self._judged_by(rules, change.entry, state.live) if kind is ChangeKind.PROMOTION else None
         checked = None
         if pull_request is not None and evaluation is not None:
-            checked = view.repository.checks(pull_request.head_sha).get(CheckName.POLICY)
+            checked = view.repository.checks.of(pull_request.head_sha).get(CheckName.POLICY)
         return replace(
             change,
             found=found,
@@ -284,7 +285,7 @@ class _ModelObserver:
         return replace(
             proposal,
             genuine=self._is_genuine(proposal, evaluation.entry, state.rules.name),
-            checks=repository.checks(pull.head_sha),
+            checks=repository.checks.of(pull.head_sha),
             approvals=count_for_change(
                 repository,
                 self._view.gateways.login(),
@@ -299,11 +300,11 @@ class _ModelObserver:
     def _is_genuine(self, proposal: Proposal, entry: Entry, environment: str) -> bool:
         """Whether the pull request is one commit of the bot's whose whole diff is the proposed entry."""
         view = self._view
-        commit = view.repository.commit(proposal.pull_request.head_sha)
+        commit = view.repository.git.commit(proposal.pull_request.head_sha)
         if commit.author != view.gateways.login() or len(commit.parents) != 1:
             return False
         pipeline = view.pipeline.pipeline
-        changed = view.repository.changed_paths(commit.parents[0], commit.sha)
+        changed = view.repository.git.changed_paths(commit.parents[0], commit.sha)
         if changed != (pipeline.manifest_path(environment),):
             return False
         try:

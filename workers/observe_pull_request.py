@@ -14,7 +14,7 @@ from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import PullRequest
 from bot.domain.versions import RegisteredModel
 from bot.domain.world import ChangeKind, Completion, Evaluation, Found, Judgement, Ruling
-from bot.gateways.github import Repository
+from bot.gateways.github.repository import Repository
 from policies.documents import InvalidDocument, Problem
 from workers.approvers import count_for_change
 from workers.deploy_files import PIPELINE_PATH, DeployFiles
@@ -45,7 +45,7 @@ class PullRequestObserver:
         if merged.commit is None:
             return PullRequestObservation(pull, merged.mergeability)
         view = self._view
-        changed = view.repository.changed_paths(view.head, merged.commit)
+        changed = view.repository.git.changed_paths(view.head, merged.commit)
         rule_files = tuple(path for path in changed if path == PIPELINE_PATH or path in self._policy_paths())
         problems, changes = self._changes(pull, merged.commit)
         rule_problems = problems_at(view.files, merged.commit) if rule_files else ()
@@ -88,7 +88,7 @@ class PullRequestObserver:
         view = self._view
         if pull.merged_at is None or pull.merge_commit_sha is None or self._judged(pull) is not None:
             return ()
-        merge = view.repository.commit(pull.merge_commit_sha)
+        merge = view.repository.git.commit(pull.merge_commit_sha)
         try:
             before = view.files.manifest(merge.parents[0], view.pipeline.pipeline).entries
             after = view.files.manifest(merge.sha, view.pipeline.pipeline).entries
@@ -206,12 +206,12 @@ def _fate(pull: PullRequest, judged: Judgement | None) -> tuple[Fate, tuple[str,
 
 def observe_repair(repository: Repository, pull: PullRequest) -> PullRequestObservation:
     """An open pull request while the default branch's own files cannot be read: what it leaves broken counts."""
-    head = repository.head()
+    head = repository.git.head()
     merged = _merged(repository, head, pull)
     if merged.commit is None:
         return PullRequestObservation(pull, merged.mergeability)
     files = DeployFiles(repository)
-    rule_files = tuple(p for p in repository.changed_paths(head, merged.commit) if p == PIPELINE_PATH)
+    rule_files = tuple(p for p in repository.git.changed_paths(head, merged.commit) if p == PIPELINE_PATH)
     return PullRequestObservation(
         pull, merged.mergeability, problems=problems_at(files, merged.commit), rule_files=rule_files
     )
@@ -238,13 +238,13 @@ def problems_at(files: DeployFiles, commit: str) -> tuple[Problem, ...]:
 
 def _merged(repository: Repository, base: str, pull: PullRequest) -> _Merged:
     """The commit whose files merging into `base` would make."""
-    if repository.commit(pull.head_sha).parents == (base,):
+    if repository.git.commit(pull.head_sha).parents == (base,):
         return _Merged(Mergeability.CLEAN, pull.head_sha)  # nothing to merge: the head is on top of the base
     if pull.mergeable is False:
         return _Merged(Mergeability.CONFLICT, None)
     if pull.mergeable is None or pull.merge_commit_sha is None:
         return _Merged(Mergeability.UNKNOWN, None)
-    test_merge = repository.commit(pull.merge_commit_sha)
+    test_merge = repository.git.commit(pull.merge_commit_sha)
     if test_merge.parents[:1] != (base,):
         return _Merged(Mergeability.UNKNOWN, None)  # of an older base: GitHub is about to compute it anew
     return _Merged(Mergeability.CLEAN, pull.merge_commit_sha)

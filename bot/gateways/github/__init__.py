@@ -1,0 +1,1 @@
+"""GitHub, a file a subject: what the bot reads and writes in one deploy repository, as values."""

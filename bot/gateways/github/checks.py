@@ -1,0 +1,107 @@
+"""The bot's checks: check runs as an App, commit statuses with a token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bot.domain.pull_requests import Check, CheckState, Login
+from bot.gateways.github.api import RepositoryApi
+
+DESCRIPTION_LIMIT: Final = 140  # characters of a status' and a deployment's description
+_FINGERPRINT = re.compile(r" \[([0-9a-f]{16})\]$")
+
+
+class Checks:
+    """The bot's checks on the commits of one repository."""
+
+    def __init__(self, api: RepositoryApi) -> None:
+        self._api = api
+
+    def of(self, sha: str) -> dict[str, Check]:
+        """The bot's own checks on a commit by name; what others wrote under the same names does not count."""
+        if self._api.app_id is None:
+            return self._statuses(sha)
+        found: dict[str, tuple[int, Check]] = {}
+        for page in self._api.pages(f"/commits/{sha}/check-runs", filter="latest"):
+            for run in page:
+                if (run.get("app") or {}).get("id") != self._api.app_id:
+                    continue
+                if run["name"] not in found or run["id"] > found[run["name"]][0]:
+                    found[run["name"]] = (run["id"], _check_run(run))
+        return {name: check for name, (_, check) in found.items()}
+
+    def _statuses(self, sha: str) -> dict[str, Check]:
+        found: dict[str, Check] = {}
+        for page in self._api.pages(f"/commits/{sha}/statuses"):
+            for row in page:
+                if Login((row["creator"] or {}).get("login", "")) == self._api.login():
+                    found.setdefault(row["context"], _status_check(row))
+        return found
+
+    def write(self, sha: str, check: Check, url: str) -> None:
+        """Write one check: a check run as an App, a commit status with a token."""
+        if self._api.app_id is None:
+            state = {CheckState.SUCCESS: "success", CheckState.IN_PROGRESS: "pending"}.get(check.state, "failure")
+            self._api.write(
+                "POST",
+                f"/statuses/{sha}",
+                state=state,
+                context=check.name,
+                description=_described(check),
+                target_url=url,
+            )
+            return
+        body: dict[str, object] = {
+            "name": check.name,
+            "head_sha": sha,
+            "external_id": check.fingerprint,
+            "output": {"title": check.title[:255], "summary": check.summary[:65_000] or check.title},
+        }
+        if url:
+            body["details_url"] = url
+        if check.state is CheckState.IN_PROGRESS:
+            body["status"] = "in_progress"
+        else:
+            body |= {"status": "completed", "conclusion": check.state.value}
+        self._api.write("POST", "/check-runs", **body)
+
+
+def _check_run(run: Mapping[str, Any]) -> Check:
+    state = CheckState.IN_PROGRESS
+    if run["status"] == "completed":
+        known = set(CheckState)
+        state = CheckState(run["conclusion"]) if run["conclusion"] in known else CheckState.FAILURE
+    output = run.get("output") or {}
+    return Check(
+        run["name"],
+        state,
+        output.get("title") or "",
+        output.get("summary") or "",
+        run.get("external_id") or "",
+    )
+
+
+def _status_check(row: Mapping[str, Any]) -> Check:
+    states = {"success": CheckState.SUCCESS, "pending": CheckState.IN_PROGRESS}
+    description = row["description"] or ""
+    found = _FINGERPRINT.search(description)
+    return Check(
+        row["context"],
+        states.get(row["state"], CheckState.FAILURE),
+        _FINGERPRINT.sub("", description),
+        fingerprint=found[1] if found else "",
+    )
+
+
+def _described(check: Check) -> str:
+    """A status has no field for the fingerprint, so it stands at the end of the description."""
+    suffix = f" [{check.fingerprint}]" if check.fingerprint else ""
+    return status_title(check.title, check.fingerprint) + suffix
+
+
+def status_title(title: str, fingerprint: str) -> str:
+    """As much of a check's title as a commit status can carry beside the fingerprint."""
+    room = DESCRIPTION_LIMIT - (len(fingerprint) + 3 if fingerprint else 0)
+    return title if len(title) <= room else title[: room - 1] + "…"

@@ -1,0 +1,190 @@
+"""A repository's git objects, read by id and cached for ever, and the one commit that a proposal is."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from bot.domain.errors import Refused
+from bot.domain.pull_requests import Login
+from bot.gateways.github.api import KEPT, RepositoryApi, time_of
+from bot.gateways.github.client import GitHubRefusal
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A git commit. `author` is the GitHub login that wrote it, empty where GitHub knows none."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Login
+    committed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file at a commit."""
+
+    sha: str
+    content: bytes
+
+
+class Git:
+    """Commits, trees, blobs and branches of one repository."""
+
+    def __init__(self, api: RepositoryApi) -> None:
+        self._api = api
+
+    def head(self) -> str:
+        """The commit that the default branch points at now."""
+        return str(self._api.get(f"/git/ref/heads/{quote(self._api.default_branch())}")["object"]["sha"])
+
+    def first_parents(self, sha: str) -> Iterator[Commit]:
+        """The branch's own line: `sha`, its first parent, and so on to the first commit."""
+        while True:
+            commit = self._listed_commit(sha)
+            yield commit
+            if not commit.parents:
+                return
+            sha = commit.parents[0]
+
+    def commit(self, sha: str) -> Commit:
+        """One commit, wherever it is."""
+        return self._listed_commit(sha)
+
+    def first_commit_of(self, path: str) -> str | None:
+        """The oldest commit of the default branch that has a file at `path`; None where there is none."""
+        rows = [row for page in self._api.pages("/commits", sha=self._api.default_branch(), path=path) for row in page]
+        for row in reversed(rows):
+            self._remember_commit(_commit_row(row))
+            if self.object_id(row["sha"], path) is not None:
+                return str(row["sha"])
+        return None
+
+    def file(self, commit: str, path: str) -> Blob | None:
+        """The file at `path` as of `commit`; None where there is none."""
+        sha = self.object_id(commit, path)
+        if sha is None:
+            return None
+        body = self._api.immutable(f"/git/blobs/{sha}")
+        return Blob(sha, base64.b64decode(body["content"]))
+
+    def object_id(self, commit: str, path: str) -> str | None:
+        """The id of the blob or tree at `path` as of `commit`; None where there is none."""
+        sha = self.commit(commit).tree
+        for name in path.split("/"):
+            found = next((e for e in self._tree(sha) if e["path"] == name), None)
+            if found is None:
+                return None
+            sha = str(found["sha"])
+        return sha
+
+    def changed_paths(self, before: str, after: str) -> tuple[str, ...]:
+        """Every path whose content differs between two commits; equal trees are not opened."""
+        return tuple(sorted(self._differences(self.commit(before).tree, self.commit(after).tree, "")))
+
+    def _differences(self, before: str | None, after: str | None, folder: str) -> Iterator[str]:
+        if before == after:
+            return
+        old = {e["path"]: e for e in self._tree(before)} if before else {}
+        new = {e["path"]: e for e in self._tree(after)} if after else {}
+        for name in old.keys() | new.keys():
+            one, other = old.get(name), new.get(name)
+            if one and other and one["sha"] == other["sha"] and one["mode"] == other["mode"]:
+                continue
+            trees = [e["sha"] if e and e["type"] == "tree" else None for e in (one, other)]
+            if any(trees):
+                yield from self._differences(trees[0], trees[1], f"{folder}{name}/")
+            if any(e and e["type"] != "tree" for e in (one, other)):
+                yield f"{folder}{name}"
+
+    def _tree(self, sha: str) -> Sequence[Mapping[str, Any]]:
+        entries: Sequence[Mapping[str, Any]] = self._api.immutable(f"/git/trees/{sha}")["tree"]
+        return entries
+
+    def _listed_commit(self, sha: str) -> Commit:
+        """A commit from the list that starts with it, whose other rows are kept too: they are asked for next."""
+        known = self._known_commit(sha)
+        if known is None:
+            rows = self._api.get("/commits", sha=sha, per_page=30)
+            for row in rows:
+                self._remember_commit(_commit_row(row))
+            known = self._known_commit(sha)
+        if known is None:
+            raise Refused(f"{self._api.name} has no commit {sha}")
+        return known
+
+    def _known_commit(self, sha: str) -> Commit | None:
+        raw = self._api.cache.get(f"github:commit:{self._api.name}:{sha}")
+        if raw is None:
+            return None
+        row = json.loads(raw)
+        return Commit(
+            row["sha"],
+            row["tree"],
+            tuple(row["parents"]),
+            Login(row["author"]),
+            datetime.fromisoformat(row["committed_at"]),
+        )
+
+    def _remember_commit(self, commit: Commit) -> None:
+        row = {
+            "sha": commit.sha,
+            "tree": commit.tree,
+            "parents": commit.parents,
+            "author": commit.author,
+            "committed_at": commit.committed_at.isoformat(),
+        }
+        self._api.cache.set(f"github:commit:{self._api.name}:{commit.sha}", json.dumps(row).encode(), KEPT)
+
+    def create_commit(self, base: str, files: Mapping[str, str], message: str) -> Commit:
+        """One commit on top of `base` with the text of every path in `files`; no ref points at it yet."""
+        tree = self._api.write(
+            "POST",
+            "/git/trees",
+            base_tree=self.commit(base).tree,
+            tree=[{"path": path, "mode": "100644", "type": "blob", "content": text} for path, text in files.items()],
+        )
+        if not tree.get("truncated"):
+            self._api.remember(f"/git/trees/{tree['sha']}", tree)
+            for row in tree["tree"]:
+                if row["path"] in files:
+                    content = base64.b64encode(files[row["path"]].encode()).decode()
+                    self._api.remember(f"/git/blobs/{row['sha']}", {"content": content})
+        made = self._api.write("POST", "/git/commits", message=message, tree=tree["sha"], parents=[base])
+        commit = Commit(made["sha"], tree["sha"], (base,), self._api.login(), time_of(made["committer"]["date"]))
+        self._remember_commit(commit)
+        return commit
+
+    def point_branch(self, branch: str, sha: str) -> None:
+        """Create the branch, or move what is left of an earlier try."""
+        try:
+            self._api.write("POST", "/git/refs", ref=f"refs/heads/{branch}", sha=sha)
+        except GitHubRefusal as refusal:
+            if refusal.status != 422 or "exists" not in refusal.messages.lower():
+                raise
+            self._api.write("PATCH", f"/git/refs/heads/{quote(branch)}", sha=sha, force=True)
+
+    def delete_branch(self, branch: str) -> None:
+        """Delete the branch if it is there."""
+        try:
+            self._api.write("DELETE", f"/git/refs/heads/{quote(branch)}")
+        except GitHubRefusal as refusal:
+            if refusal.status not in (404, 422):
+                raise
+
+
+def _commit_row(row: Mapping[str, Any]) -> Commit:
+    return Commit(
+        row["sha"],
+        row["commit"]["tree"]["sha"],
+        tuple(parent["sha"] for parent in row["parents"]),
+        Login((row.get("author") or {}).get("login", "")),
+        time_of(row["commit"]["committer"]["date"]),
+    )
