@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bot.comments import checks, issues, proposal, release
-from bot.comments.markdown import plain, prose
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
@@ -20,6 +19,7 @@ from bot.domain.actions import (
     LookAt,
     MergeProposal,
     OpenProposal,
+    PassCommitCheck,
     RecordAdoption,
     RecordJudgement,
     ReportRefusedChange,
@@ -27,6 +27,7 @@ from bot.domain.actions import (
     SetCheck,
     SetStage,
     SetVersionTags,
+    StartCommitCheck,
     UpdateBody,
 )
 from bot.domain.gates import Fate, ProposedChange, Standing
@@ -73,8 +74,12 @@ class Effects:
             case CreateRelease(tag, environment, entry, pull_request):
                 title, notes = release.release(self._model, environment, entry, pull_request)
                 self._repository.releases.create_release(tag, title, notes)
+            case StartCommitCheck(environment, commit):
+                self._check_commit(commit, checks.judging(environment, self._model))
+            case PassCommitCheck(environment, commit):
+                self._check_commit(commit, checks.takes_effect(environment, self._model), only_started=True)
             case FailCommitCheck(environment, commit, reasons):
-                self._fail_commit_check(environment, commit, reasons)
+                self._check_commit(commit, checks.has_no_effect(environment, self._model, reasons))
             case ReportRefusedChange(environment, commit, entry, live, reasons):
                 title, body = issues.refused_change(self._model, environment, commit, entry, live, reasons)
                 self._repository.issues.report(title, body)
@@ -164,12 +169,10 @@ class Effects:
         if there is not None:
             self._repository.issues.report(*issues.tag_elsewhere(name, commit, there))
 
-    def _fail_commit_check(self, environment: str, commit: str, reasons: tuple[str, ...]) -> None:
-        name = f"promotion/{environment}/{naming.one_line(self._model)}"[:100]
-        title = reasons[0] if reasons else "this change has no effect"
-        summary = "\n".join(f"- {prose(reason)}" for reason in reasons)
-        check = Check(name, CheckState.FAILURE, plain(title, 250), summary)
-        if self._repository.checks.of(commit).get(name) is None:
+    def _check_commit(self, commit: str, check: Check, *, only_started: bool = False) -> None:
+        """Set a check on a commit of the default branch, unless it stands so already."""
+        there = self._repository.checks.of(commit).get(check.name)
+        if (there is None and not only_started) or (there is not None and there.state is not check.state):
             self._repository.checks.write(commit, check, self._view.gateways.settings.public_url or "")
 
 

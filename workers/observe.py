@@ -74,8 +74,8 @@ class RepositoryView:
         authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
         judgements = []
         for recorded in own:
-            # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
-            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded is authorised[-1]
+            # Of what was authorised only the last can be unfinished, and the one before have left a report to close.
+            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
             completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
             state, at = completion or (None, None)
             judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
@@ -175,11 +175,16 @@ class _ModelObserver:
         parent = commit.parents[0] if commit.parents else None
         rules = self._rules_before(parent, state.rules.name)
         pull_request = view.repository.pulls.of_commit(sha)
+        started = None
+        if pull_request is None and rules is not None and rules.environment.freeze:
+            check = view.repository.checks.of(sha).get(naming.commit_check(state.rules.name, self._model))
+            started = check.written_at if check else None
         change = Change(
             commit=sha,
             entry=state.desired,
             rules=rules.environment if rules else None,
-            decided_at=(pull_request.merged_at if pull_request else None) or self._now,
+            decided_at=(pull_request.merged_at if pull_request else started) or self._now,
+            check_started=started is not None,
             by=commit.author,
             pull_request=pull_request,
         )

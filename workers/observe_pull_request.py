@@ -199,6 +199,8 @@ def _fate(pull: PullRequest, judged: Judgement | None) -> tuple[Fate, tuple[str,
         return Fate.MERGED, (), None
     if judged.ruling is Ruling.REFUSED:
         return Fate.NO_EFFECT, judged.reasons, judged.at
+    if judged.completed is Completion.FAILURE:
+        return Fate.NO_EFFECT, ("the version is not in the registry any more",), judged.at
     if judged.completed is Completion.SUCCESS:
         return Fate.LIVE, (), judged.completed_at
     return Fate.MERGED, (), None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bot.comments.markdown import inert, plain, prose
 from bot.comments.proposal import checks_table
+from bot.domain import naming
 from bot.domain.gates import Gate, ProposedChange
 from bot.domain.manifest import Entry
 from bot.domain.pull_requests import Check, CheckName, CheckState
@@ -14,6 +15,28 @@ from bot.domain.pull_requests import Check, CheckName, CheckState
 def check(gate: Gate) -> Check:
     """The gate as the check that people see."""
     return Check(gate.name, gate.state, _title(gate), "\n\n".join(_summary(gate)), gate.fingerprint)
+
+
+def judging(environment: str, model: str) -> Check:
+    """A change pushed to the default branch that waits for its judgement."""
+    summary = "The window is judged for the moment at which this check was started."
+    return _of_commit(environment, model, CheckState.IN_PROGRESS, "Judging the pushed change", summary)
+
+
+def takes_effect(environment: str, model: str) -> Check:
+    """A change pushed to the default branch that takes effect."""
+    return _of_commit(environment, model, CheckState.SUCCESS, "The pushed change takes effect", "")
+
+
+def has_no_effect(environment: str, model: str, reasons: Sequence[str]) -> Check:
+    """A change on the default branch that has no effect, with everything that it lacks."""
+    title = reasons[0] if reasons else "This change has no effect"
+    summary = "\n".join(f"- {prose(reason)}" for reason in reasons)
+    return _of_commit(environment, model, CheckState.FAILURE, plain(title, 250), summary)
+
+
+def _of_commit(environment: str, model: str, state: CheckState, title: str, summary: str) -> Check:
+    return Check(naming.commit_check(environment, model), state, title, summary)
 
 
 def _title(gate: Gate) -> str:

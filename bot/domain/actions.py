@@ -87,6 +87,22 @@ class CreateRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class StartCommitCheck:
+    """Show on a pushed commit that its change is being judged; when that was first shown its window is judged for."""
+
+    environment: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassCommitCheck:
+    """Complete that check: the change takes effect. Nothing where the check was never started."""
+
+    environment: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class FailCommitCheck:
     """Fail the check of one model and environment on a commit whose change has no effect."""
 
@@ -197,6 +213,8 @@ Action = (
     | SetVersionTags
     | CreateTag
     | CreateRelease
+    | StartCommitCheck
+    | PassCommitCheck
     | FailCommitCheck
     | ReportRefusedChange
     | CloseRefusedChange

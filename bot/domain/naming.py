@@ -12,6 +12,7 @@ BRANCH_PREFIX = "promotion/"
 
 # git-check-ref-format(1), and the percent sign, so that encoding stays one-to-one.
 _REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|\.(?=\.|/|$)|(?<=@)\{|(?<=/)[./]|^[./]|/$|\.(?=lock(?:/|$))")
+_LONGEST_CHECK = 100  # characters; what is longer is cut on GitHub's pages
 _LONGEST = 200  # bytes; GitHub refuses refs beyond 255, some file systems components beyond 255
 
 
@@ -42,6 +43,11 @@ def title(environment: str, model: str, version: int) -> str:
 def labels(environment: str) -> tuple[str, str]:
     """The labels of every proposal for an environment."""
     return (PROMOTION_LABEL, f"environment:{environment}")
+
+
+def commit_check(environment: str, model: str) -> str:
+    """The check on a commit of the default branch that changed one model's entry for one environment."""
+    return f"promotion/{environment}/{one_line(model)}"[:_LONGEST_CHECK]
 
 
 def commit_message(environment: str, model: str, entry: Entry) -> str:

@@ -21,12 +21,14 @@ from bot.domain.actions import (
     LookAt,
     MergeProposal,
     OpenProposal,
+    PassCommitCheck,
     RecordAdoption,
     RecordJudgement,
     ReportRefusedChange,
     SetAlias,
     SetStage,
     SetVersionTags,
+    StartCommitCheck,
 )
 from bot.domain.authorisation import judge
 from bot.domain.keys import ModelKey, PullRequestKey
@@ -79,6 +81,8 @@ def apply_manifest(world: Observation, now: datetime) -> Iterator[Action]:
 
 
 def _judge_change(world: Observation, state: EnvironmentState, change: Change, now: datetime) -> Iterator[Action]:
+    if change.pull_request is None and change.rules and change.rules.freeze and not change.check_started:
+        yield StartCommitCheck(state.rules.name, change.commit)
     decision = judge(state, change)
     if decision is None:
         yield LookAgain(now + patience(change.decided_at, now, world.sweep_interval))
@@ -125,11 +129,10 @@ def _announce_refusal(state: EnvironmentState, judgement: Judgement) -> Iterator
 
 
 def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
-    """Refused changes that are not in the manifest any more: their issues have nothing left to ask for."""
-    refused_now = state.refused_now
+    """Changes without effect that are not in the manifest any more: their issues have nothing left to ask for."""
     for judgement in state.judgements:
-        stands = refused_now is not None and refused_now.commit == judgement.commit
-        if judgement.ruling is Ruling.REFUSED and judgement.completed is Completion.FAILURE and not stands:
+        stands = judgement is state.judgements[-1] and judgement.entry == state.desired
+        if judgement.completed is Completion.FAILURE and not stands:
             yield CloseRefusedChange(state.rules.name, judgement.commit)
             yield CompleteJudgement(
                 state.rules.name,
@@ -144,6 +147,8 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
     version = _registered(world, judgement.entry.version) if judgement.entry else None
     if judgement.entry is not None and version is None:
         gone = f"version {judgement.entry.version} is not in the registry any more"
+        before = _entry_before(state, judgement)
+        yield ReportRefusedChange(rules.name, judgement.commit, judgement.entry, before, (gone,))
         yield CompleteJudgement(rules.name, judgement.commit, Completion.FAILURE, gone)
         return
     if version is not None and judgement.entry is not None:
@@ -162,6 +167,8 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
                 yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)
+    if judgement.pull_request is None:
+        yield PassCommitCheck(rules.name, judgement.commit)
     merged = next((p for p in state.proposals if p.pull_request.number == judgement.pull_request), None)
     if merged is not None:
         yield DeleteBranch(merged.pull_request.head_ref)

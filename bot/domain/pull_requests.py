@@ -85,10 +85,14 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check on a commit. `title` is at most a line; `summary` is Markdown; `fingerprint` what it stands on."""
+    """One check on a commit. `title` is at most a line; `summary` is Markdown; `fingerprint` what it stands on.
+
+    `written_at` is by GitHub's clock, None for one that is not there yet.
+    """
 
     name: str
     state: CheckState
     title: str
     summary: str = ""
     fingerprint: str = ""
+    written_at: datetime | None = None

@@ -100,14 +100,15 @@ class Change:
 
     `commit` is the commit of the branch's first-parent line that made it so. `rules` are the environment's rules in
     the pipeline of that commit's first parent, None where it had no such environment. `decided_at` is GitHub's
-    `merged_at`, or for a direct push the time of the first look. `checked` is the bot's own policy check on the merged
-    head.
+    `merged_at`, or for a direct push when the bot's check on the commit was started, which `check_started` tells.
+    `checked` is the bot's own policy check on the merged head.
     """
 
     commit: str
     entry: Entry | None
     rules: Environment | None
     decided_at: datetime
+    check_started: bool = False
     by: str = ""
     pull_request: PullRequest | None = None
     approvals: Approvals | None = None
@@ -176,14 +177,6 @@ class EnvironmentState:
     def live(self) -> Entry | None:
         """The last authorised entry: *live*, *champion*; never a line of the manifest that was not authorised."""
         return self.last.entry if self.last else None
-
-    @property
-    def refused_now(self) -> Judgement | None:
-        """The refused change that stands in the manifest; None where what stands there is what is live."""
-        last = self.judgements[-1] if self.judgements else None
-        if last is None or last.ruling is Ruling.AUTHORISED or last.entry != self.desired:
-            return None
-        return last
 
     def with_judgement(self, judgement: Judgement) -> EnvironmentState:
         """The state once `judgement` is recorded."""

@@ -10,17 +10,20 @@ import pytest
 from bot.domain.actions import (
     Action,
     CloseProposal,
+    CloseRefusedChange,
     CompleteJudgement,
     CreateRelease,
     CreateTag,
     LookAgain,
     MergeProposal,
     OpenProposal,
+    PassCommitCheck,
     RecordJudgement,
     ReportRefusedChange,
     SetAlias,
     SetStage,
     SetVersionTags,
+    StartCommitCheck,
 )
 from bot.domain.approvals import ApprovalRule, Approvals
 from bot.domain.manifest import Entry
@@ -254,6 +257,50 @@ def test_pending_and_error_are_no_judgement_yet(fields: dict[str, object]) -> No
     actions = decide(world(version(1), staging=state), NOW)
     assert of(RecordJudgement, actions) == []
     assert len(of(LookAgain, actions)) == 1
+
+
+FROZEN = datetime(2026, 12, 24, tzinfo=UTC)
+PUSHED = {"rules": replace(STAGING, freeze=PRODUCTION.freeze), "pull_request": None, "approvals": None}
+
+
+def test_a_push_to_a_branch_with_windows_shows_when_it_was_first_looked_at() -> None:
+    pushed = EnvironmentState(STAGING, desired=entry(1), change=change(1, **PUSHED))
+    actions = decide(world(version(1), staging=pushed), NOW)
+    assert actions[0] == StartCommitCheck("staging", "c2")
+    assert of(RecordJudgement, actions)
+    assert of(PassCommitCheck, actions) == [PassCommitCheck("staging", "c2")]
+
+
+@pytest.mark.parametrize(
+    ("started", "ruling"), [(NOW, Ruling.AUTHORISED), (FROZEN, Ruling.REFUSED)], ids=["in time", "too late"]
+)
+def test_the_window_of_a_push_is_judged_for_the_first_look_however_long_the_evidence_took(
+    started: datetime, ruling: Ruling
+) -> None:
+    looked_at = change(1, **PUSHED, decided_at=started, check_started=True)
+    state = EnvironmentState(STAGING, desired=entry(1), change=looked_at)
+    actions = decide(world(version(1), staging=state), FROZEN)
+    assert of(StartCommitCheck, actions) == []
+    (recorded,) = of(RecordJudgement, actions)
+    assert isinstance(recorded, RecordJudgement)
+    assert recorded.judgement.ruling is ruling
+
+
+def test_a_version_deleted_before_it_went_live_is_reported_until_the_manifest_names_another() -> None:
+    waiting = judgement(2, commit="b", live=False)
+    state = EnvironmentState(STAGING, desired=entry(2), judgements=(judgement(1, commit="a"), waiting))
+    actions = decide(world(version(1), staging=state), NOW)
+    gone = ("version 2 is not in the registry any more",)
+    assert of(ReportRefusedChange, actions) == [ReportRefusedChange("staging", "b", entry(2), entry(1), gone)]
+    assert [a.completion for a in of(CompleteJudgement, actions)] == [Completion.FAILURE]  # type: ignore[attr-defined]
+
+    failed = replace(waiting, completed=Completion.FAILURE, completed_at=NOW)
+    stands = replace(state, judgements=(judgement(1, commit="a"), failed))
+    assert of(CloseRefusedChange, decide(world(version(1), staging=stands), NOW)) == []
+
+    mended = replace(stands, desired=entry(1), judgements=(*stands.judgements, judgement(1, commit="c")))
+    actions = decide(world(version(1), staging=mended), NOW)
+    assert of(CloseRefusedChange, actions) == [CloseRefusedChange("staging", "b")]
 
 
 def test_a_green_check_on_the_same_evidence_stands_although_the_clock_went_on() -> None:

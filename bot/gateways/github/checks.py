@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bot.domain.pull_requests import Check, CheckState, Login
-from bot.gateways.github.api import RepositoryApi
+from bot.gateways.github.api import RepositoryApi, time_of
 
 DESCRIPTION_LIMIT: Final = 140  # characters of a status' and a deployment's description
 _FINGERPRINT = re.compile(r" \[([0-9a-f]{16})\]$")
@@ -80,6 +80,7 @@ def _check_run(run: Mapping[str, Any]) -> Check:
         output.get("title") or "",
         output.get("summary") or "",
         run.get("external_id") or "",
+        time_of(run["started_at"]) if run.get("started_at") else None,
     )
 
 
@@ -92,6 +93,7 @@ def _status_check(row: Mapping[str, Any]) -> Check:
         states.get(row["state"], CheckState.FAILURE),
         _FINGERPRINT.sub("", description),
         fingerprint=found[1] if found else "",
+        written_at=time_of(row["created_at"]),
     )
 
 
