@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from bot.domain import naming
@@ -58,6 +59,15 @@ class TestDesk:
 
 
 @dataclass
+class Cost:
+    """Requests: to GitHub, those answered with 304 (which GitHub does not count) apart, and to MLflow."""
+
+    github: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    mlflow: list[str] = field(default_factory=list)
+
+
+@dataclass
 class House:
     """One deploy repository, one registry, one bot."""
 
@@ -83,6 +93,13 @@ class House:
                 assert time.monotonic() < deadline, f"the bot goes on for ever: {self.keys} {self.later}"
                 self._next()
 
+    def look_and_follow(self, key: Key) -> None:
+        """One look, and one at each key that it queued."""
+        self.keys.clear()
+        self.look(key)
+        for waiting in [k for k in list(self.keys) if k != key]:
+            self.look(waiting)
+
     def _next(self) -> None:
         if not self.keys:
             key, at = min(self.later.items(), key=lambda item: item[1])
@@ -97,6 +114,24 @@ class House:
         """MLflow says that something happened to the model."""
         self.keys[RegisteredModelKey(self.model)] = None
         self.settle()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[Cost]:
+        """What the looks inside ask of GitHub and MLflow."""
+        cost, before = Cost(), len(self.github.requests)
+        send = requests.Session.send
+
+        def counting(session: requests.Session, request: Any, **options: Any) -> requests.Response:
+            if str(request.url).startswith(str(self.gateways.settings.mlflow_tracking_uri)):
+                cost.mlflow.append(f"{request.method} {request.path_url}")
+            return send(session, request, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(requests.Session, "send", counting)
+            yield cost
+        seen = self.github.requests[before:]
+        cost.github += [f"{r.method} {r.path} {r.status}" for r in seen if r.status != 304]
+        cost.unchanged = len(seen) - len(cost.github)
 
     # --- the people -----------------------------------------------------------------------------------------------
 

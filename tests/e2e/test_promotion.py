@@ -6,7 +6,6 @@ import pytest
 
 from bot.domain.errors import Unreachable
 from bot.domain.keys import ModelKey, RepositoryKey
-from bot.sandbox.demo import PIPELINE
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, everything, house, killed_after
 
@@ -316,10 +315,9 @@ def _without_names(state: dict[str, object], built: House) -> str:
 def test_a_sweep_with_nothing_to_do_costs_three_requests(world: House) -> None:
     world.register()
     world.to_production(1)
-    before = len(world.github.requests)
-    world.look(RepositoryKey(world.repository.repo.full_name))
-    asked = [r for r in world.github.requests[before:] if r.status != 304]
-    assert len(asked) <= 3, asked
+    with world.counted() as sweep:
+        world.look(RepositoryKey(world.repository.repo.full_name))
+    assert len(sweep.github) <= 3, sweep.github
     assert world.keys == {}
 
 
@@ -328,24 +326,14 @@ def test_the_cost_of_a_promotion(world: House) -> None:
     world.to_production(1)
     world.register(accuracy=0.96)
     key = ModelKey(world.repository.repo.full_name, world.model)
-    before = len(world.github.requests)
-    world.look(key)
-    for waiting in [k for k in list(world.keys) if k != key]:
-        world.look(waiting)
-    opening = [r for r in world.github.requests[before:] if r.status != 304]
-    assert len(opening) <= 12, [f"{r.method} {r.path} {r.status}" for r in opening]
+    with world.counted() as opening:
+        world.look_and_follow(key)
+    assert len(opening.github) <= 12, opening.github
     assert world.proposed("staging", 2).check("promotion/policy") == "success"
 
-    world.keys.clear()
     world.event()
-    pull = world.proposed("production", 2)
-    world.approve_and_merge(pull)
-    before = len(world.github.requests)
-    world.keys.clear()
-    world.look(key)
-    for waiting in [k for k in list(world.keys) if k != key]:
-        world.look(waiting)
-    settling = [r for r in world.github.requests[before:] if r.status != 304]
-    assert len(settling) <= 12, [f"{r.method} {r.path} {r.status}" for r in settling]
+    world.approve_and_merge(world.proposed("production", 2))
+    with world.counted() as settling:
+        world.look_and_follow(key)
+    assert len(settling.github) <= 12, settling.github
     assert world.stage(2) == "Production"
-    assert PIPELINE
