@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -47,6 +47,8 @@ class Evaluator:
         self._cache = cache
         self._model = model
         self._fresh: dict[int, ArtifactDigest] = {}
+        self._listed: dict[int, ArtifactDigest] = {}
+        self._known: dict[int, VersionEvidence] = {}
 
     def evaluate(
         self, version: ModelVersion, rules: Rules, champion: Entry | None, release: str, now: datetime
@@ -54,7 +56,7 @@ class Evaluator:
         """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer."""
         try:
             files = self._digest(version)
-            subject = self._registry.version_evidence(self._model, version, files.digest, files.size)
+            subject = replace(self._evidence(version), digest=files.digest, size=files.size)
         except Refused as refusal:
             return self._without_files(version, rules, champion, str(refusal))
         evidence = Evidence(
@@ -115,16 +117,22 @@ class Evaluator:
         if registered is None:
             return None
         try:
-            evidence = self._registry.version_evidence(self._model, registered, "", 0)
+            signature = self._evidence(registered).signature
         except Refused:
             return None
-        return dict(evidence.signature) if evidence.signature else None
+        return dict(signature) if signature else None
+
+    def _evidence(self, version: ModelVersion) -> VersionEvidence:
+        """What the registry knows of a version, without its files' digest; asked for once in a look."""
+        if version.version not in self._known:
+            self._known[version.version] = self._registry.version_evidence(self._model, version, "", 0)
+        return self._known[version.version]
 
     def _champion(self, champion: Entry | None) -> VersionEvidence | None:
         version = self._model.version(champion.version) if champion else None
         if champion is None or version is None:
             return None
-        return self._registry.version_evidence(self._model, version, champion.digest, 0)
+        return replace(self._evidence(version), digest=champion.digest)
 
     def _digest(self, version: ModelVersion) -> ArtifactDigest:
         """The content digest; remembered while the store lists the same files with the same sizes.
@@ -134,13 +142,16 @@ class Evaluator:
         """
         if version.version in self._fresh:
             return self._fresh[version.version]
+        if version.version in self._listed:
+            return self._listed[version.version]
         listing = self._artifacts.listing(version)
         identity = json.dumps([version.name, version.version, version.source, version.created_at.isoformat(), listing])
         key = f"digest:{hashlib.sha256(identity.encode()).hexdigest()}"
         known = self._cache.get(key)
         if known is not None:
             digest, size = json.loads(known)
-            return ArtifactDigest(digest, size, tuple(path for path, _ in listing))
+            self._listed[version.version] = ArtifactDigest(digest, size, tuple(path for path, _ in listing))
+            return self._listed[version.version]
         files = self._artifacts.digest(version)
         self._cache.set(key, json.dumps([files.digest, files.size]).encode(), _DIGEST_TTL)
         self._fresh[version.version] = files
@@ -148,7 +159,7 @@ class Evaluator:
 
     def _without_files(self, version: ModelVersion, rules: Rules, champion: Entry | None, reason: str) -> Evaluation:
         """The refusal of a version whose files cannot be had, which no policy can judge."""
-        subject = self._registry.version_evidence(self._model, version, "", 0)
+        subject = self._evidence(version)
         outcome = Outcome(
             check="artifacts",
             kind="artifacts",
