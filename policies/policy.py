@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from policies.documents import Document, InvalidDocument, Problem, load
 from policies.durations import parse_duration
+from policies.evidence import Need
 from policies.kinds import KINDS
 from policies.kinds.base import Check
+from policies.kinds.expression import Expression
 from policies.verdict import Severity
 
 DEFAULT_TIMEOUT: Final = timedelta(hours=24)
+_DEEPEST: Final = 5  # policies that extend each other in a line
+
+ReadFile = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyCheck:
-    """One check of a policy; evidence that is missing for `timeout` fails it."""
+    """One check of a policy; evidence that is missing for `timeout` fails it.
+
+    Where `when` is false the check is skipped. `source` is the file that the check stands in.
+    """
 
     id: str
     kind: str
@@ -26,28 +34,71 @@ class PolicyCheck:
     severity: Severity = Severity.REQUIRED
     remedy: str = ""
     timeout: timedelta = DEFAULT_TIMEOUT
+    when: Expression | None = None
+    source: str = ""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What has to be read for it."""
+        return self.check.needs | (self.when.needs if self.when else frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A parsed policy."""
+    """A parsed policy. `sources` are its file and those of the policies that it extends."""
 
     name: str
     checks: tuple[PolicyCheck, ...]
+    sources: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What has to be read for all its checks."""
+        return frozenset().union(*(check.needs for check in self.checks))
 
 
-def parse_policy(text: str | bytes, source: str) -> Policy:
-    """The policy that `text` is; raises InvalidDocument with all that is wrong in it."""
+def parse_policy(text: str | bytes, source: str, read_file: ReadFile = lambda _: None) -> Policy:
+    """The policy that `text` is; raises InvalidDocument with all that is wrong in it.
+
+    `read_file` gives the content of a file of the deploy repository by its path, for the policies that it extends.
+    """
+    return _parse(text, source, read_file, (source,))
+
+
+def _parse(text: str | bytes, source: str, read_file: ReadFile, line: tuple[str, ...]) -> Policy:
     document = load(text, source, "policy")
     problems = list(_problems(document))
+    data = document.data
+    inherited: dict[str, PolicyCheck] = {}
+    sources = [source]
+    for position, path in enumerate(data.get("extends", ())):
+        try:
+            base = _extended(document, position, path, read_file, line)
+        except InvalidDocument as invalid:
+            problems += invalid.problems
+            continue
+        inherited |= {check.id: check for check in base.checks}
+        sources += base.sources
     if problems:
         raise InvalidDocument(problems)
-    data = document.data
     timeout = parse_duration(data["evidence_timeout"]) if "evidence_timeout" in data else DEFAULT_TIMEOUT
-    return Policy(data["name"], tuple(_check(row, timeout) for row in data["checks"]))
+    own = {row["id"]: _check(row, timeout, source) for row in data["checks"]}
+    return Policy(data["name"], tuple({**inherited, **own}.values()), tuple(dict.fromkeys(sources)))
 
 
-def _check(row: dict[str, Any], timeout: timedelta) -> PolicyCheck:
+def _extended(document: Document, position: int, path: str, read_file: ReadFile, line: tuple[str, ...]) -> Policy:
+    place = ("extends", position)
+    if path in line:
+        raise InvalidDocument((document.problem_at(place, f"{' → '.join((*line, path))} go round in a circle"),))
+    if len(line) >= _DEEPEST:
+        raise InvalidDocument((document.problem_at(place, f"more than {_DEEPEST} policies extend each other"),))
+    content = read_file(path)
+    if content is None:
+        raise InvalidDocument((document.problem_at(place, f"there is no file “{path}” in this repository"),))
+    return _parse(content, path, read_file, (*line, path))
+
+
+def _check(row: dict[str, Any], timeout: timedelta, source: str) -> PolicyCheck:
     kind = next(name for name in KINDS if name in row)
     return PolicyCheck(
         id=row["id"],
@@ -56,6 +107,8 @@ def _check(row: dict[str, Any], timeout: timedelta) -> PolicyCheck:
         severity=Severity(row.get("severity", "required")),
         remedy=row.get("remedy", ""),
         timeout=parse_duration(row["evidence_timeout"]) if "evidence_timeout" in row else timeout,
+        when=Expression(row["when"]) if "when" in row else None,
+        source=source,
     )
 
 
@@ -67,6 +120,9 @@ def _problems(document: Document) -> Iterator[Problem]:
         if row["id"] in seen:
             yield document.problem_at((*place, "id"), f"there are two checks “{row['id']}”")
         seen.add(row["id"])
+        if "when" in row:
+            for below, message in KINDS["expression"].complaints(row["when"]):
+                yield document.problem_at((*place, "when", *below), message)
         kinds = [name for name in KINDS if name in row]
         if len(kinds) != 1:
             found = " and ".join(kinds) or "none"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from policies.kinds import KINDS
+from policies.kinds.expression import TEXT
 
 SCHEMA_PATH: Final = Path(__file__).parent / "schemas" / "policy.schema.json"
 _DURATION: Final = {
@@ -14,20 +15,23 @@ _DURATION: Final = {
     "pattern": "^[0-9]{1,9}[smhd]$",
     "description": "a duration such as 90s, 30m, 24h or 7d",
 }
+_ID: Final = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
+    "description": "letters, digits, ., - and _, at most 63",
+}
 
 
 def policy_schema() -> dict[str, Any]:
     """The schema of a policy file."""
+    kinds = {name: {**kind.schema, "description": kind.summary} for name, kind in KINDS.items()}
+    part = {"type": "object", "additionalProperties": False, "properties": {"id": _ID, **kinds}}
     check = {
         "type": "object",
         "additionalProperties": False,
         "required": ["id"],
         "properties": {
-            "id": {
-                "type": "string",
-                "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
-                "description": "letters, digits, ., - and _, at most 63",
-            },
+            "id": _ID,
             "severity": {
                 "enum": ["required", "advisory"],
                 "default": "required",
@@ -38,11 +42,13 @@ def policy_schema() -> dict[str, Any]:
                 "maxLength": 1000,
                 "description": "What to do about a failure, in your words.",
             },
+            "when": {**TEXT, "description": "a condition in CEL; the check is skipped where it is false"},
             "evidence_timeout": _DURATION,
-            **{name: {**kind.schema, "description": kind.summary} for name, kind in KINDS.items()},
+            **kinds,
         },
     }
     return {
+        "$defs": {"part": part},
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "promotion-bot policy",
         "description": "What a model version must show before it goes live in an environment.",
@@ -53,6 +59,14 @@ def policy_schema() -> dict[str, Any]:
             "apiVersion": {"const": "promotion-bot/v1", "description": "The version of this format."},
             "kind": {"const": "Policy"},
             "name": {"type": "string", "minLength": 1, "description": "The policy's name, shown with its verdicts."},
+            "extends": {
+                "type": "array",
+                "uniqueItems": True,
+                "maxItems": 10,
+                "items": {"type": "string", "pattern": "^[^/].*\\.ya?ml$", "maxLength": 300},
+                "description": "paths of policies in this repository whose checks apply too; an id of this file's own"
+                " replaces theirs",
+            },
             "evidence_timeout": _DURATION,
             "checks": {"type": "array", "items": check, "description": "What is checked; the order is for people."},
         },

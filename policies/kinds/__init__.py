@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from policies.kinds import compare, lineage, metric, run
+from policies.kinds import compare, expression, lineage, metric, run
 from policies.kinds.base import Kind
+from policies.kinds.compose import compositions
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (metric.KIND, compare.KIND, lineage.KIND, run.KIND)}
+_SIMPLE: Final = {kind.name: kind for kind in (metric.KIND, compare.KIND, lineage.KIND, run.KIND, expression.KIND)}
+
+KINDS: Final[Mapping[str, Kind]] = _SIMPLE
+_SIMPLE.update({kind.name: kind for kind in compositions(_SIMPLE)})

@@ -6,42 +6,72 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Final, Protocol
 
-from policies.evidence import Evidence, Metric, Run, RunStatus, Unreadable, VersionEvidence
+from policies.evidence import Evidence, Metric, Need, Part, Run, RunStatus, Unreadable, VersionEvidence
 from policies.verdict import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; the engine makes an outcome of it, with its time-out, severity and the policy's remedy."""
+    """What one check found; the engine makes an outcome of it, with its time-out, severity and the policy's remedy.
+
+    `until` is when a pending finding changes by the clock alone: such a one never times out. `since` is when waiting
+    for missing evidence began, None for when the version was asked for. `needs_proposal` marks a finding that is
+    pending because nothing has been proposed yet: it holds back the merge, not the proposal. `parts` are the findings
+    that this one was composed of, each with its name and kind.
+    """
 
     status: Status
     measured: str
     required: str
     remedy: str = ""
+    until: datetime | None = None
+    since: datetime | None = None
+    needs_proposal: bool = False
+    parts: tuple[tuple[str, str, Finding], ...] = ()
 
 
 class Check(Protocol):
-    """A check of one kind, as read from a policy."""
+    """A check of one kind, as read from a policy. Equal evidence at an equal time gives equal findings."""
 
-    def judge(self, evidence: Evidence) -> Finding:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What has to be read for `judge`."""
+
+    def judge(self, evidence: Evidence, now: datetime, /) -> Finding:
         """What the evidence says. Never raises."""
+
+
+class IfAbsent(StrEnum):
+    """What a missing champion, or a champion without the metric, means."""
+
+    PASS = "pass"  # noqa: S105 - a verdict
+    FAIL = "fail"
 
 
 Complaint = tuple[Sequence[str | int], str]
 
+RETRIED: Final = "Nothing to do: it is tried again."
+NOTHING: Final[frozenset[Need]] = frozenset()
+FROM_RUN: Final[frozenset[Need]] = frozenset({Part.RUN})
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of check. `complaints` are what a schema cannot say: a place below the kind's key, and why."""
+    """A kind of check. What a policy says under the kind's name fits `schema`; `read` makes the check of it.
+
+    `complaints` are what a schema cannot say: a place below the kind's key, and why.
+    """
 
     name: str
     summary: str
     schema: Mapping[str, Any]
-    read: Callable[[Mapping[str, Any]], Check]
-    complaints: Callable[[Mapping[str, Any]], Iterable[Complaint]] = lambda _: ()
+    read: Callable[[Any], Check]
+    complaints: Callable[[Any], Iterable[Complaint]] = lambda _: ()
 
 
 def number(value: float) -> str:
@@ -57,10 +87,15 @@ def exact(value: float) -> Decimal:
 def unfinished(version: VersionEvidence, required: str) -> Finding | None:
     """The answer while the run cannot be read or still goes on, since its values may change; None once it has ended."""
     if isinstance(version.run, Unreadable):
-        return Finding(Status.ERROR, version.run.reason, required, "Nothing to do: it is tried again.")
+        return unreadable(version.run, required)
     if isinstance(version.run, Run) and version.run.status in (RunStatus.RUNNING, RunStatus.SCHEDULED):
         return Finding(Status.PENDING, f"the run {version.run.run_id} is still {version.run.status}", required)
     return None
+
+
+def unreadable(what: Unreadable, required: str) -> Finding:
+    """The answer where a store could not be read."""
+    return Finding(Status.ERROR, what.reason, required, RETRIED)
 
 
 def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Metric | Finding:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from policies.evidence import Evidence
-from policies.kinds.base import Complaint, Finding, Kind, exact, find_metric, not_finite, number, unfinished
+from policies.evidence import Evidence, Need
+from policies.kinds.base import (
+    FROM_RUN,
+    Complaint,
+    Finding,
+    IfAbsent,
+    Kind,
+    exact,
+    find_metric,
+    not_finite,
+    number,
+    unfinished,
+)
 from policies.verdict import Status
 
 
@@ -18,13 +30,6 @@ class Direction(StrEnum):
 
     HIGHER = "higher"
     LOWER = "lower"
-
-
-class IfAbsent(StrEnum):
-    """What a missing champion, or a champion without the metric, means."""
-
-    PASS = "pass"  # noqa: S105 - a verdict
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,12 @@ class CompareCheck:
     min_improvement: Amount | None = None
     if_absent: IfAbsent = IfAbsent.PASS
 
-    def judge(self, evidence: Evidence) -> Finding:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The run."""
+        return FROM_RUN
+
+    def judge(self, evidence: Evidence, _now: datetime) -> Finding:
         """How the subject's value stands to the champion's; exactly at the limit passes."""
         rule = self._rule()
         if (waiting := unfinished(evidence.subject, rule)) is not None:

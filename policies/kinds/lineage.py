@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from policies.evidence import Evidence, Unreadable
-from policies.kinds.base import Finding, Kind, did_you_mean
+from policies.evidence import Evidence, Need, Unreadable
+from policies.kinds.base import FROM_RUN, Finding, Kind, did_you_mean
 from policies.verdict import Status
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
@@ -22,7 +23,12 @@ class LineageCheck:
 
     required_tags: tuple[str, ...]
 
-    def judge(self, evidence: Evidence) -> Finding:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The run."""
+        return FROM_RUN
+
+    def judge(self, evidence: Evidence, _now: datetime) -> Finding:
         """What is missing, empty or malformed; an empty tag fails at once, one that is missing may still come."""
         required = "tags " + ", ".join(self.required_tags)
         if isinstance(evidence.subject.run, Unreadable):

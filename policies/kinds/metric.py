@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from policies.evidence import Evidence
-from policies.kinds.base import Complaint, Finding, Kind, exact, find_metric, not_finite, number, unfinished
+from policies.evidence import Evidence, Need
+from policies.kinds.base import FROM_RUN, Complaint, Finding, Kind, exact, find_metric, not_finite, number, unfinished
 from policies.verdict import Status
 
 
@@ -29,7 +30,12 @@ class MetricCheck:
             return f"at least {number(self.low)}"
         return f"at most {number(self.high or 0.0)}"
 
-    def judge(self, evidence: Evidence) -> Finding:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The run."""
+        return FROM_RUN
+
+    def judge(self, evidence: Evidence, _now: datetime) -> Finding:
         """Whether the value lies within the bounds; NaN and infinity never do."""
         if (waiting := unfinished(evidence.subject, self.required)) is not None:
             return waiting

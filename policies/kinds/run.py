@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from policies.evidence import Evidence, Run, RunStatus
-from policies.kinds.base import Finding, Kind, unfinished
+from policies.evidence import Evidence, Need, Run, RunStatus
+from policies.kinds.base import FROM_RUN, Finding, Kind, unfinished
 from policies.verdict import Status
 
 
@@ -13,7 +14,12 @@ from policies.verdict import Status
 class RunCheck:
     """The version has a run, and the run is finished."""
 
-    def judge(self, evidence: Evidence) -> Finding:
+    @property
+    def needs(self) -> frozenset[Need]:
+        """The run."""
+        return FROM_RUN
+
+    def judge(self, evidence: Evidence, _now: datetime) -> Finding:
         """How the run ended; one that still goes on is waited for."""
         required = "a run with the status FINISHED"
         run = evidence.subject.run
