@@ -278,12 +278,18 @@ class _ModelObserver:
     def _with_gates(self, state: EnvironmentState, proposal: Proposal, evaluations: dict[int, Evaluation]) -> Proposal:
         """The proposal with what its merge by the bot depends on, where it is one that the bot might merge."""
         evaluation = evaluations.get(proposal.version)
-        if state.rules.merge is not Merge.AUTO or not proposal.is_open or evaluation is None:
+        if not proposal.is_open or evaluation is None:
             return proposal
+        conflicts = self._conflicts(proposal, state.rules.name)
+        if state.rules.merge is not Merge.AUTO and not conflicts:
+            return proposal
+        genuine = self._is_genuine(proposal, evaluation.entry, state.rules.name)
+        if conflicts:
+            return replace(proposal, conflicts=True, genuine=genuine)
         repository, pull = self._view.repository, proposal.pull_request
         return replace(
             proposal,
-            genuine=self._is_genuine(proposal, evaluation.entry, state.rules.name),
+            genuine=genuine,
             checks=repository.checks(pull.head_sha),
             approvals=count_for_change(
                 repository,
@@ -295,6 +301,16 @@ class _ModelObserver:
                 evaluation,
             ),
         )
+
+    def _conflicts(self, proposal: Proposal, environment: str) -> bool:
+        """Whether GitHub cannot merge the proposal; asked only where the manifest has changed since."""
+        view = self._view
+        path = view.pipeline.pipeline.manifest_path(environment)
+        parents = view.repository.commit(proposal.pull_request.head_sha).parents
+        if any(view.repository.object_id(p, path) == view.repository.object_id(view.head, path) for p in parents[:1]):
+            return False
+        pull = view.repository.pull_request(proposal.pull_request.number)
+        return pull is not None and pull.is_open and pull.mergeable is False
 
     def _is_genuine(self, proposal: Proposal, entry: Entry, environment: str) -> bool:
         """Whether the pull request is one commit of the bot's whose whole diff is the proposed entry."""

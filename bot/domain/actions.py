@@ -132,6 +132,14 @@ class LabelProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewProposal:
+    """Make a proposal's commit anew on today's default branch, with which its old one conflicts."""
+
+    environment: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
 class CloseProposal:
     """Delete a proposal's branch and close it."""
 
@@ -202,6 +210,7 @@ Action = (
     | CloseRefusedChange
     | OpenProposal
     | LabelProposal
+    | RenewProposal
     | CloseProposal
     | MergeProposal
     | DeleteBranch

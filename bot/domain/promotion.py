@@ -23,6 +23,7 @@ from bot.domain.actions import (
     OpenProposal,
     RecordAdoption,
     RecordJudgement,
+    RenewProposal,
     ReportRefusedChange,
     SetAlias,
     SetStage,
@@ -305,7 +306,12 @@ def _keep(world: Observation, state: EnvironmentState, proposal: Proposal, now: 
         yield LabelProposal(environment, pull.number)
     tags = {f"promotion.{environment}.status": "proposed", f"promotion.{environment}.pr": str(pull.number)}
     yield from _tags(world, proposal.version, tags)
-    if _checks_are_behind(state, proposal):
+    evaluation = state.evaluations.get(proposal.version)
+    if proposal.conflicts:
+        if proposal.genuine and evaluation is not None and evaluation.verdict.status is Status.PASS:
+            yield RenewProposal(environment, evaluation)
+            yield LookAt(PullRequestKey(world.repository, pull.number))
+    elif _checks_are_behind(state, proposal):
         yield LookAt(PullRequestKey(world.repository, pull.number))
     elif _may_merge(world, state, proposal, now):
         yield MergeProposal(environment, pull.number, pull.head_sha)

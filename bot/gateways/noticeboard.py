@@ -21,11 +21,11 @@ class Noticeboard:
         elif known.body.replace("\r\n", "\n").strip() != body.strip():
             self._repository.update_issue(known.number, title=title, body=body)
 
-    def resolve(self, marker: str) -> None:
-        """Close the issue of that marker if it is open."""
-        known = self._find(marker)
-        if known is not None and known.is_open:
-            self._repository.update_issue(known.number, state="closed")
+    def resolve(self, *markers: str) -> None:
+        """Close the issues of these markers that are open."""
+        for issue in self._repository.issues():
+            if issue.is_open and issue.body.startswith(markers):
+                self._repository.update_issue(issue.number, state="closed")
 
     def _find(self, marker: str) -> Issue | None:
         return next((issue for issue in self._repository.issues() if issue.body.startswith(marker)), None)
