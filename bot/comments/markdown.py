@@ -37,7 +37,7 @@ def prose(text: str, longest: int = 1000) -> str:
     if len(line) > longest:
         line = line[: longest - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"@(?=\S)|#(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)", lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
+    line = re.sub(r"@(?=\S)|#(?=\d)|\b[Gg][Hh]-(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)", lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
     return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", line)
 
 

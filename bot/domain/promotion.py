@@ -159,7 +159,7 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
     ):
         releases = world.pipeline.releases
         if releases is not None:
-            tag = releases.tag_name(world.model, judgement.entry.version, judgement.entry.release)
+            tag = naming.tag_name(releases.tag, world.model, judgement.entry.version, judgement.entry.release)
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
                 yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)

@@ -18,6 +18,8 @@ from bot.domain import naming
 from bot.domain.actions import Action
 from bot.domain.errors import LostLock
 from bot.domain.keys import Key, RegisteredModelKey, RepositoryKey
+from bot.domain.manifest import Manifest, parse_manifests
+from bot.domain.pipeline import parse_pipeline
 from bot.gateways.cache import Cache
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
@@ -134,6 +136,11 @@ class House:
         pull = self.proposal(environment, version)
         assert pull is not None, f"v{version} is not proposed for {environment}"
         return pull
+
+    def manifest(self) -> Manifest:
+        """The manifest on the default branch."""
+        pipeline = parse_pipeline((self.repository.file("promotion.yaml") or "").encode(), "promotion.yaml")
+        return parse_manifests({"versions.yaml": self.repository.file("versions.yaml") or ""}, pipeline)
 
     def stage(self, version: int) -> str:
         return str(self.mlflow.get_model_version(self.model, str(version)).current_stage)
