@@ -7,6 +7,7 @@ from bot.comments.markdown import plain, prose
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
     CompleteJudgement,
@@ -23,6 +24,7 @@ from bot.domain.actions import (
     RecordAdoption,
     RecordJudgement,
     RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetCheck,
@@ -82,6 +84,10 @@ class Effects:
                 self._noticeboard.report(title, body)
             case CloseRefusedChange(environment, commit):
                 self._noticeboard.resolve(issues.marker("refused", self._model, environment, commit))
+            case ReportLostVersion(environment, commit, entry):
+                self._noticeboard.report(*issues.lost_version(self._model, environment, commit, entry))
+            case CloseLostVersion(environment, commit):
+                self._noticeboard.resolve(issues.marker("lost", self._model, environment, commit))
             case OpenProposal():
                 self._open(action)
             case LabelProposal(environment, number):

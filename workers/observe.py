@@ -74,7 +74,8 @@ class RepositoryView:
         judgements = []
         for recorded in own:
             # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
-            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded is authorised[-1]
+            # That one's predecessor may be one whose version went missing while it was live, which an issue says.
+            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
             completion = self.repository.completion(recorded.deployment) if unfinished else None
             state, at = completion or (None, None)
             judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
@@ -234,17 +235,12 @@ class _ModelObserver:
 
     def _proposals(self, rules: Environment) -> tuple[Proposal, ...]:
         """The bot's pull requests for this model and environment, known by their branches."""
-        if self._registered is None:
-            versions: set[int] = set()
-        else:
-            versions = {v.version for v in self._registered.versions}
-        versions |= {r.judgement.entry.version for r in self._view.judgements if r.judgement.entry}
-        branches = {naming.branch_name(rules.name, self._model, version): version for version in versions}
         login = self._view.gateways.login()
         return tuple(
-            Proposal(branches[pull.head_ref], pull)
+            Proposal(version, pull)
             for pull in self._view.pull_requests
-            if pull.head_ref in branches and pull.author == login and pull.head_repository == self._view.name
+            if pull.author == login and pull.head_repository == self._view.name
+            if (version := naming.version_of_branch(rules.name, self._model, pull.head_ref)) is not None
         )
 
     def _evaluated(self, state: EnvironmentState, versions: tuple[int, ...]) -> EnvironmentState:

@@ -206,6 +206,8 @@ def _fate(pull: PullRequest, judged: Judgement | None) -> tuple[Fate, tuple[str,
         return Fate.NO_EFFECT, judged.reasons, judged.at
     if judged.completed is Completion.SUCCESS:
         return Fate.LIVE, (), judged.completed_at
+    if judged.completed is Completion.FAILURE:
+        return Fate.LOST, (), None
     return Fate.MERGED, (), None
 
 

@@ -107,6 +107,23 @@ class ReportRefusedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportLostVersion:
+    """Open the one issue that says: what should be live is not in the registry any more."""
+
+    environment: str
+    commit: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLostVersion:
+    """Close that issue: something else is live by now."""
+
+    environment: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRefusedChange:
     """Close that issue: the change is gone, or was authorised after all."""
 
@@ -208,6 +225,8 @@ Action = (
     | FailCommitCheck
     | ReportRefusedChange
     | CloseRefusedChange
+    | ReportLostVersion
+    | CloseLostVersion
     | OpenProposal
     | LabelProposal
     | RenewProposal

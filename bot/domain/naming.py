@@ -24,6 +24,14 @@ def branch_name(environment: str, model: str, version: int) -> str:
     return _cut(f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
 
 
+def version_of_branch(environment: str, model: str, branch: str) -> int | None:
+    """The version whose proposal has this branch; None where it is no proposal of the model for the environment."""
+    number = branch.rpartition("-v")[2]
+    if not (number.isascii() and number.isdecimal()):
+        return None
+    return int(number) if branch_name(environment, model, int(number)) == branch else None
+
+
 def tag_name(template: str, model: str, version: int, release: str) -> str:
     """The git tag of one version's release, as the pipeline's `releases.tag` says."""
     return _cut(ref_safe(template.format(model=model, version=version, release=release or version)), "")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
     CompleteJudgement,
@@ -24,6 +25,7 @@ from bot.domain.actions import (
     RecordAdoption,
     RecordJudgement,
     RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetStage,
@@ -110,23 +112,50 @@ def _carry_out(world: Observation, state: EnvironmentState) -> Iterator[Action]:
     last = state.last
     if last is not None and last.completed is None:
         yield from _go_live(world, state, last)
+    elif last is not None and last.entry and last.completed is Completion.SUCCESS and _is_lost(world, last):
+        yield from _report_lost(world, state, last, last.entry)
     elif last is not None and last.pull_request is not None:
         merged = next((p for p in state.proposals if p.pull_request.number == last.pull_request), None)
         if merged and not merged.says_live:
             yield LookAt(PullRequestKey(world.repository, last.pull_request))
 
 
+def _delete_branch(state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
+    """Take away the branch of the proposal whose merge was judged."""
+    for proposal in state.proposals:
+        if proposal.pull_request.number == judgement.pull_request:
+            yield DeleteBranch(proposal.pull_request.head_ref)
+
+
+def _is_lost(world: Observation, judgement: Judgement) -> bool:
+    """Whether somebody deleted from the registry what should be live."""
+    return judgement.entry is not None and _registered(world, judgement.entry.version) is None
+
+
+def _report_lost(world: Observation, state: EnvironmentState, judgement: Judgement, entry: Entry) -> Iterator[Action]:
+    environment, commit = state.rules.name, judgement.commit
+    yield ReportLostVersion(environment, commit, entry)
+    yield from _delete_branch(state, judgement)
+    if judgement.kind is ChangeKind.ADOPTION:
+        return  # what was adopted has no deployment of its own
+    gone = f"version {entry.version} is not in the registry any more"
+    yield CompleteJudgement(environment, commit, Completion.FAILURE, gone)
+    if judgement.pull_request is not None:
+        yield LookAt(PullRequestKey(world.repository, judgement.pull_request))
+
+
 def _announce_refusal(state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
     environment = state.rules.name
     yield FailCommitCheck(environment, judgement.commit, judgement.reasons)
     yield ReportRefusedChange(environment, judgement.commit, judgement.entry, state.live, judgement.reasons)
+    yield from _delete_branch(state, judgement)
     yield CompleteJudgement(
         environment, judgement.commit, Completion.FAILURE, "; ".join(judgement.reasons) or "refused"
     )
 
 
 def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
-    """Refused changes that are not in the manifest any more: their issues have nothing left to ask for."""
+    """What is not in the manifest any more, refused or lost: its issues have nothing left to ask for."""
     refused_now = state.refused_now
     for judgement in state.judgements:
         stands = refused_now is not None and refused_now.commit == judgement.commit
@@ -138,14 +167,19 @@ def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
                 Completion.INACTIVE,
                 "The change is not in the manifest any more.",
             )
+    for judgement in state.authorised[:-1]:
+        if judgement.completed is Completion.FAILURE:
+            yield CloseLostVersion(state.rules.name, judgement.commit)
+            yield CompleteJudgement(
+                state.rules.name, judgement.commit, Completion.INACTIVE, "Something else is live by now."
+            )
 
 
 def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
     rules = state.rules
     version = _registered(world, judgement.entry.version) if judgement.entry else None
     if judgement.entry is not None and version is None:
-        gone = f"version {judgement.entry.version} is not in the registry any more"
-        yield CompleteJudgement(rules.name, judgement.commit, Completion.FAILURE, gone)
+        yield from _report_lost(world, state, judgement, judgement.entry)
         return
     if version is not None and judgement.entry is not None:
         yield from _record_on_version(world, state, judgement, version)
@@ -163,9 +197,7 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
                 yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)
-    merged = next((p for p in state.proposals if p.pull_request.number == judgement.pull_request), None)
-    if merged is not None:
-        yield DeleteBranch(merged.pull_request.head_ref)
+    yield from _delete_branch(state, judgement)
     what = f"v{judgement.entry.version} is live" if judgement.entry else "nothing is live any more"
     yield CompleteJudgement(rules.name, judgement.commit, Completion.SUCCESS, f"{naming.one_line(world.model)}: {what}")
     if judgement.pull_request is not None:
