@@ -9,6 +9,7 @@ import pytest
 
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
     CompleteJudgement,
     CreateRelease,
@@ -17,6 +18,8 @@ from bot.domain.actions import (
     MergeProposal,
     OpenProposal,
     RecordJudgement,
+    RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetStage,
@@ -342,3 +345,23 @@ def test_a_proposal_of_a_deleted_version_is_closed() -> None:
     (closed,) = of(CloseProposal, decide(world(version(2), staging=state), NOW))
     assert isinstance(closed, CloseProposal)
     assert "not in the registry" in closed.reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "renewed"), [({}, 1), ({"genuine": False}, 0), ({"evaluation": BLOCKED[5]["evaluation"]}, 0)]
+)
+def test_a_proposal_in_conflict_is_made_anew_only_where_it_is_the_bots_own_and_passes(
+    fields: dict[str, object], renewed: int
+) -> None:
+    actions = decide(world(version(1), staging=merging(conflicts=True, **fields)), NOW)
+    assert len(of(RenewProposal, actions)) == renewed
+    assert of(MergeProposal, actions) == []
+
+
+def test_a_live_version_that_was_deleted_is_reported_once_and_until_another_is_live() -> None:
+    lost = EnvironmentState(STAGING, desired=entry(1), judgements=(judgement(1),))
+    assert of(ReportLostVersion, decide(world(staging=lost), NOW)) == [ReportLostVersion("staging", "c1", entry(1))]
+    told = replace(lost, judgements=(judgement(1, completed=Completion.FAILURE),))
+    assert of(ReportLostVersion, decide(world(staging=told), NOW)) == []
+    mended = replace(told, desired=entry(2), judgements=(*told.judgements, judgement(2, commit="c2")))
+    assert of(CloseLostVersion, decide(world(version(2), staging=mended), NOW)) == [CloseLostVersion("staging", "c1")]
