@@ -6,6 +6,7 @@ from bot.comments import checks, issues, proposal, release
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
     CompleteJudgement,
@@ -22,6 +23,8 @@ from bot.domain.actions import (
     PassCommitCheck,
     RecordAdoption,
     RecordJudgement,
+    RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetCheck,
@@ -34,7 +37,7 @@ from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.keys import PullRequestKey
 from bot.domain.manifest import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState
-from bot.domain.world import ChangeKind
+from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from workers.execution import Desk
@@ -85,10 +88,16 @@ class Effects:
                 self._repository.issues.report(title, body)
             case CloseRefusedChange(environment, commit):
                 self._repository.issues.resolve(issues.marker("refused", self._model, environment, commit))
+            case ReportLostVersion(environment, commit, entry):
+                self._repository.issues.report(*issues.lost_version(self._model, environment, commit, entry))
+            case CloseLostVersion(environment, commit):
+                self._repository.issues.resolve(issues.marker("lost", self._model, environment, commit))
             case OpenProposal():
                 self._open(action)
             case LabelProposal(environment, number):
                 self._repository.pulls.add_labels(number, naming.labels(environment))
+            case RenewProposal(environment, evaluation):
+                self._point_branch(environment, evaluation)
             case CloseProposal(_, number, branch, _):
                 self._repository.git.delete_branch(branch)
                 self._repository.pulls.close(number)
@@ -109,25 +118,8 @@ class Effects:
 
     def _open(self, action: OpenProposal) -> None:
         """Branch with one commit, then the pull request, then its labels; what an earlier try left is taken over."""
-        view, environment = self._view, action.environment
-        evaluation = action.evaluation
-        pipeline = view.pipeline.pipeline
-        path = pipeline.manifest_path(environment)
-        names = [e.name for e in pipeline.environments]
-        before = view.files.text(view.head, path)
-        after = set_entry(
-            before if before is not None else new_manifest(),
-            self._model,
-            environment,
-            evaluation.entry,
-            names,
-        )
-        branch = naming.branch_name(environment, self._model, evaluation.entry.version)
-        commit = self._repository.git.create_commit(
-            view.head, {path: after}, naming.commit_message(environment, self._model, evaluation.entry)
-        )
-        self._desk.still_mine()
-        self._repository.git.point_branch(branch, commit.sha)
+        view, environment, evaluation = self._view, action.environment, action.evaluation
+        branch = self._point_branch(environment, evaluation)
         self._desk.still_mine()
         older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
         change = ProposedChange(
@@ -146,6 +138,21 @@ class Effects:
         self._desk.still_mine()
         self._repository.pulls.add_labels(pull.number, naming.labels(environment))
         self._desk.look_at(PullRequestKey(view.name, pull.number))
+
+    def _point_branch(self, environment: str, evaluation: Evaluation) -> str:
+        """Have a proposal's branch hold one commit on the head that changes its entry alone; the branch's name."""
+        view, entry = self._view, evaluation.entry
+        pipeline = view.pipeline.pipeline
+        path = pipeline.manifest_path(environment)
+        before = view.files.text(view.head, path)
+        names = [e.name for e in pipeline.environments]
+        after = set_entry(before if before is not None else new_manifest(), self._model, environment, entry, names)
+        branch = naming.branch_name(environment, self._model, entry.version)
+        message = naming.commit_message(environment, self._model, entry)
+        commit = self._repository.git.create_commit(view.head, {path: after}, message)
+        self._desk.still_mine()
+        self._repository.git.point_branch(branch, commit.sha)
+        return branch
 
     def _merge(self, number: int, head: str) -> None:
         try:

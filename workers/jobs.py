@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -24,6 +26,7 @@ from bot.domain.keys import (
     RegisteredModelKey,
     RepositoryKey,
 )
+from bot.domain.pipeline import Pipeline
 from bot.domain.promotion import decide, evaluations_needed, patience
 from bot.domain.pull_requests import CheckState, PullRequest
 from bot.wiring import Gateways
@@ -67,16 +70,17 @@ def _find_owner(model: str, desk: Desk, gateways: Gateways) -> None:
 
 def _owners(model: str, gateways: Gateways) -> list[str]:
     """The served repositories whose pipeline can be read and names the model."""
-    owners = []
+    return [name for name, pipeline in _pipelines(gateways).items() if pipeline.owns(model)]
+
+
+def _pipelines(gateways: Gateways) -> dict[str, Pipeline]:
+    """The pipelines of the served repositories, those that can be read, by repository."""
+    pipelines = {}
     for name in gateways.settings.repositories:
         repository = gateways.github(name)
-        try:
-            pipeline = DeployFiles(repository).pipeline(repository.git.head()).pipeline
-        except InvalidDocument:
-            continue
-        if pipeline.owns(model):
-            owners.append(name)
-    return owners
+        with suppress(InvalidDocument):
+            pipelines[name] = DeployFiles(repository).pipeline(repository.git.head()).pipeline
+    return pipelines
 
 
 def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways, now: datetime) -> None:
@@ -198,8 +202,9 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
     _report_files(repository, problems_at(view.files, view.head), desk, gateways)
     registered = {model.name: model for model in gateways.registry.models()}
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
-    for model in sorted(registered.keys() | named):
-        if not view.pipeline.pipeline.owns(model) or _is_shared(view, model, desk):
+    shared = _report_shared(view, registered.keys() | named, desk)
+    for model in sorted((registered.keys() | named) - shared):
+        if not view.pipeline.pipeline.owns(model):
             continue
         world = glance_at_model(view, model, registered.get(model), now)
         if evaluations_needed(world, now) or decide(world, now):
@@ -226,15 +231,25 @@ def _look_at_environment(repository: str, environment: str, desk: Desk, gateways
         desk.look_at(ModelKey(repository, model))
 
 
-def _is_shared(view: RepositoryView, model: str, desk: Desk) -> bool:
-    """Whether other repositories own the model too; said in an issue here, as the others say it there."""
-    if len(view.gateways.settings.repositories) == 1:
-        return False
-    others = [name for name in _owners(model, view.gateways) if name != view.name]
-    if others:
-        desk.still_mine()
-        view.repository.issues.report(*issues.shared_model(view.name, model, others))
-    return bool(others)
+def _report_shared(view: RepositoryView, models: set[str], desk: Desk) -> set[str]:
+    """The models that other repositories own too: one issue each here, as the others say it there, while it is so."""
+    gateways = view.gateways
+    if len(gateways.settings.repositories) == 1 or not models:
+        return set()
+    pipelines = _pipelines(gateways)
+    owners = {model: [name for name, pipeline in pipelines.items() if pipeline.owns(model)] for model in models}
+    shared = {model: names for model, names in sorted(owners.items()) if view.name in names and len(names) > 1}
+    key = f"shared:{view.name}"
+    wanted = json.dumps(shared).encode()
+    if gateways.cache.get(key) == wanted:
+        return set(shared)
+    desk.still_mine()
+    noticeboard = view.repository.issues
+    for model, names in shared.items():
+        noticeboard.report(*issues.shared_model(view.name, model, [name for name in names if name != view.name]))
+    noticeboard.resolve(*(issues.marker("shared-model", view.name, model) for model in models - shared.keys()))
+    gateways.cache.set(key, wanted, _PROBLEMS_TTL)
+    return set(shared)
 
 
 def _report_files(repository: str, problems: tuple[Problem, ...], desk: Desk, gateways: Gateways) -> None:

@@ -74,7 +74,8 @@ class RepositoryView:
         authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
         judgements = []
         for recorded in own:
-            # Of what was authorised only the last can be unfinished, and the one before have left a report to close.
+            # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
+            # That one's predecessor may be one whose version went missing while it was live, which an issue says.
             unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
             completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
             state, at = completion or (None, None)
@@ -240,17 +241,12 @@ class _ModelObserver:
 
     def _proposals(self, rules: Environment) -> tuple[Proposal, ...]:
         """The bot's pull requests for this model and environment, known by their branches."""
-        if self._registered is None:
-            versions: set[int] = set()
-        else:
-            versions = {v.version for v in self._registered.versions}
-        versions |= {r.judgement.entry.version for r in self._view.judgements if r.judgement.entry}
-        branches = {naming.branch_name(rules.name, self._model, version): version for version in versions}
         login = self._view.gateways.login()
         return tuple(
-            Proposal(branches[pull.head_ref], pull)
+            Proposal(version, pull)
             for pull in self._view.pull_requests
-            if pull.head_ref in branches and pull.author == login and pull.head_repository == self._view.name
+            if pull.author == login and pull.head_repository == self._view.name
+            if (version := naming.version_of_branch(rules.name, self._model, pull.head_ref)) is not None
         )
 
     def _evaluated(self, state: EnvironmentState, versions: tuple[int, ...]) -> EnvironmentState:
@@ -284,12 +280,18 @@ class _ModelObserver:
     def _with_gates(self, state: EnvironmentState, proposal: Proposal, evaluations: dict[int, Evaluation]) -> Proposal:
         """The proposal with what its merge by the bot depends on, where it is one that the bot might merge."""
         evaluation = evaluations.get(proposal.version)
-        if state.rules.merge is not Merge.AUTO or not proposal.is_open or evaluation is None:
+        if not proposal.is_open or evaluation is None:
             return proposal
+        conflicts = self._conflicts(proposal, state.rules.name)
+        if state.rules.merge is not Merge.AUTO and not conflicts:
+            return proposal
+        genuine = self._is_genuine(proposal, evaluation.entry, state.rules.name)
+        if conflicts:
+            return replace(proposal, conflicts=True, genuine=genuine)
         repository, pull = self._view.repository, proposal.pull_request
         return replace(
             proposal,
-            genuine=self._is_genuine(proposal, evaluation.entry, state.rules.name),
+            genuine=genuine,
             checks=repository.checks.of(pull.head_sha),
             approvals=count_for_change(
                 repository,
@@ -301,6 +303,17 @@ class _ModelObserver:
                 evaluation,
             ),
         )
+
+    def _conflicts(self, proposal: Proposal, environment: str) -> bool:
+        """Whether GitHub cannot merge the proposal; asked only where the manifest has changed since."""
+        view = self._view
+        path = view.pipeline.pipeline.manifest_path(environment)
+        git = view.repository.git
+        parents = git.commit(proposal.pull_request.head_sha).parents
+        if any(git.object_id(parent, path) == git.object_id(view.head, path) for parent in parents[:1]):
+            return False
+        pull = view.repository.pulls.get(proposal.pull_request.number)
+        return pull is not None and pull.is_open and pull.mergeable is False
 
     def _is_genuine(self, proposal: Proposal, entry: Entry, environment: str) -> bool:
         """Whether the pull request is one commit of the bot's whose whole diff is the proposed entry."""

@@ -81,23 +81,28 @@ class PullRequestObserver:
         """The models whose proposals or entries this pull request is about."""
         named = {change.model for change in observed.changes} if observed else set()
         named |= {r.model for r in self._view.judgements if r.judgement.pull_request == pull.number}
+        if observed and observed.mergeability is Mergeability.CONFLICT and self.is_own(pull):
+            named |= self._models_changed(pull.head_sha)
         return tuple(sorted(named))
 
     def merged_models(self, pull: PullRequest) -> tuple[ModelKey, ...]:
         """The models whose entries a merged pull request changed and whose change is not judged yet."""
-        view = self._view
         if pull.merged_at is None or pull.merge_commit_sha is None or self._judged(pull) is not None:
             return ()
-        merge = view.repository.git.commit(pull.merge_commit_sha)
-        try:
-            before = view.files.manifest(merge.parents[0], view.pipeline.pipeline).entries
-            after = view.files.manifest(merge.sha, view.pipeline.pipeline).entries
-        except (InvalidDocument, IndexError):
-            return ()
-        models = {key[0] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-        return tuple(ModelKey(view.name, model) for model in sorted(models))
+        return tuple(ModelKey(self._view.name, model) for model in sorted(self._models_changed(pull.merge_commit_sha)))
 
     # --- how ------------------------------------------------------------------------------------------------------
+
+    def _models_changed(self, sha: str) -> set[str]:
+        """The models whose entries a commit changed against its first parent; none where a manifest cannot be read."""
+        view = self._view
+        commit = view.repository.git.commit(sha)
+        try:
+            before = view.files.manifest(commit.parents[0], view.pipeline.pipeline).entries
+            after = view.files.manifest(commit.sha, view.pipeline.pipeline).entries
+        except (InvalidDocument, IndexError):
+            return set()
+        return {key[0] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
     def _policy_paths(self) -> set[str]:
         return {environment.policy for environment in self._view.pipeline.pipeline.environments}
@@ -199,10 +204,10 @@ def _fate(pull: PullRequest, judged: Judgement | None) -> tuple[Fate, tuple[str,
         return Fate.MERGED, (), None
     if judged.ruling is Ruling.REFUSED:
         return Fate.NO_EFFECT, judged.reasons, judged.at
-    if judged.completed is Completion.FAILURE:
-        return Fate.NO_EFFECT, ("the version is not in the registry any more",), judged.at
     if judged.completed is Completion.SUCCESS:
         return Fate.LIVE, (), judged.completed_at
+    if judged.completed is Completion.FAILURE:
+        return Fate.LOST, (), None
     return Fate.MERGED, (), None
 
 

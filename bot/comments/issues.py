@@ -34,6 +34,20 @@ def refused_change(
     return title, "\n\n".join(lines)
 
 
+def lost_version(model: str, environment: str, commit: str, entry: Entry) -> tuple[str, str]:
+    """Title and text for a version that should be live and that somebody deleted from the registry."""
+    title = plain(f"{model}: v{entry.version}, live in {environment}, is not in the registry", 250)
+    lines = [
+        marker("lost", model, environment, commit),
+        f"The manifest says since commit {commit} that v{entry.version} of {inert(model)} is live in **{environment}**,"
+        " but MLflow has no such version any more. Somebody deleted it there; the bot cannot bring it back.",
+        f"Its digest was {inert(entry.digest)}.",
+        "**What to do.** Change the entry, by a pull request, to a version that MLflow has, or remove it. This issue"
+        " closes by itself once something else is live.",
+    ]
+    return title, "\n\n".join(lines)
+
+
 def invalid_files(repository: str, problems: Sequence[Problem]) -> tuple[str, str]:
     """Title and text for files on the default branch that cannot be read: where, what, and what waits for it."""
     title = "promotion-bot cannot read this repository's promotion files"

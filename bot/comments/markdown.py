@@ -11,6 +11,7 @@ _ZERO_WIDTH_SPACE: Final = "\u200b"
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+")
 # What GitHub would turn into a mention, a reference, a link or a comment, had it been written by the bot.
 _LIVELY = re.compile(r"@(?=\S)|<(?=[!/a-zA-Z])|#(?=\d)|(?<=:)(?=//)|\bwww(?=\.)|\b[0-9a-f]{7}(?=[0-9a-f]{0,33}\b)")
+_REFERENCE = re.compile(r"@(?=\S)|#(?=\d)|\b[Gg][Hh]-(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)")
 _LONGEST: Final = 300
 
 
@@ -37,7 +38,7 @@ def prose(text: str, longest: int = 1000) -> str:
     if len(line) > longest:
         line = line[: longest - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = re.sub(r"@(?=\S)|#(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)", lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
+    line = _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
     return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", line)
 
 

@@ -44,6 +44,8 @@ def _status(standing: Standing) -> Iterator[str]:
         case Fate.LIVE:
             since = f" since {standing.since:%Y-%m-%d %H:%M} UTC" if standing.since else ""
             yield f"### 🟢 Merged and live{since}\n{LIVE_MARKER}"
+        case Fate.LOST:
+            yield f"### ⚠️ Merged, but its version is not in the registry any more\n{LIVE_MARKER}"
         case Fate.NO_EFFECT:
             yield f"### ⛔ Merged, but without effect\n{LIVE_MARKER}\n"
             yield "The registry stays as it was. What the change lacked:\n"

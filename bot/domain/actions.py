@@ -123,6 +123,23 @@ class ReportRefusedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportLostVersion:
+    """Open the one issue that says: what should be live is not in the registry any more."""
+
+    environment: str
+    commit: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLostVersion:
+    """Close that issue: something else is live by now."""
+
+    environment: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRefusedChange:
     """Close that issue: the change is gone, or was authorised after all."""
 
@@ -145,6 +162,14 @@ class LabelProposal:
 
     environment: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewProposal:
+    """Make a proposal's commit anew on today's default branch, with which its old one conflicts."""
+
+    environment: str
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +243,11 @@ Action = (
     | FailCommitCheck
     | ReportRefusedChange
     | CloseRefusedChange
+    | ReportLostVersion
+    | CloseLostVersion
     | OpenProposal
     | LabelProposal
+    | RenewProposal
     | CloseProposal
     | MergeProposal
     | DeleteBranch

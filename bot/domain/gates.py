@@ -65,6 +65,7 @@ class Fate(StrEnum):
 
     OPEN = "open"
     LIVE = "live"
+    LOST = "lost"
     NO_EFFECT = "no effect"
     MERGED = "merged"
     CLOSED = "closed"

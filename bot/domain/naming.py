@@ -10,20 +10,41 @@ from bot.domain.manifest import Entry
 PROMOTION_LABEL = "promotion"
 BRANCH_PREFIX = "promotion/"
 
-# git-check-ref-format(1), and the percent sign, so that encoding stays one-to-one.
-_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|\.(?=\.|/|$)|(?<=@)\{|(?<=/)[./]|^[./]|/$|\.(?=lock(?:/|$))")
+# git-check-ref-format(1), the percent sign, so that encoding stays one-to-one, and what would mention somebody in the
+# message of a merge, which names the branch.
+_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%@]|\.(?=\.|/|$)|(?<=/)[./]|^[./-]|/$|\.(?=lock(?:/|$))")
+# https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls
+_REFERENCE = re.compile(r"@(?=\S)|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
+_LONGEST_NAME = 150  # characters of a model's name in a title
 _LONGEST_CHECK = 100  # characters; what is longer is cut on GitHub's pages
 _LONGEST = 200  # bytes; GitHub refuses refs beyond 255, some file systems components beyond 255
 
 
 def branch_name(environment: str, model: str, version: int) -> str:
     """The branch of the proposal of one version for one environment; no other proposal has it."""
-    name = f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}-v{version}"
-    if len(name.encode()) <= _LONGEST:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    suffix = f"-{digest}-v{version}"
-    kept = name.encode()[: _LONGEST - len(suffix)].decode(errors="ignore")
+    return _cut(f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
+
+
+def version_of_branch(environment: str, model: str, branch: str) -> int | None:
+    """The version whose proposal has this branch; None where it is no proposal of the model for the environment."""
+    number = branch.rpartition("-v")[2]
+    if not (number.isascii() and number.isdecimal()):
+        return None
+    return int(number) if branch_name(environment, model, int(number)) == branch else None
+
+
+def tag_name(template: str, model: str, version: int, release: str) -> str:
+    """The git tag of one version's release, as the pipeline's `releases.tag` says."""
+    return _cut(ref_safe(template.format(model=model, version=version, release=release or version)), "")
+
+
+def _cut(name: str, ending: str) -> str:
+    """`name` and `ending`; where together they are too long, the hash of both stands for the rest of the name."""
+    whole = (name + ending).encode()
+    if len(whole) <= _LONGEST:
+        return name + ending
+    suffix = f"-{hashlib.sha256(whole).hexdigest()[:12]}{ending}"
+    kept = whole[: _LONGEST - len(suffix)].decode(errors="ignore")
     return re.sub(r"%[0-9A-F]?$", "", kept) + suffix
 
 
@@ -36,8 +57,14 @@ def ref_safe(text: str) -> str:
 
 
 def title(environment: str, model: str, version: int) -> str:
-    """The title of a proposal; line breaks in a model's name are shown as spaces."""
-    return f"Promote {one_line(model)} v{version} to {environment}"
+    """The title of a proposal; line breaks in a model's name are shown as spaces.
+
+    It goes into the merge's message, where GitHub would carry out a model's `closes #1`: it refers to nothing. A name
+    that is too long for a title, of which GitHub takes 256 characters, is cut.
+    """
+    name = _quiet(model)
+    shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    return f"Promote {shown} v{version} to {environment}"
 
 
 def labels(environment: str) -> tuple[str, str]:
@@ -47,20 +74,29 @@ def labels(environment: str) -> tuple[str, str]:
 
 def commit_check(environment: str, model: str) -> str:
     """The check on a commit of the default branch that changed one model's entry for one environment."""
-    return f"promotion/{environment}/{one_line(model)}"[:_LONGEST_CHECK]
+    name = f"promotion/{environment}/{one_line(model)}"
+    if len(name) <= _LONGEST_CHECK:
+        return name
+    suffix = f"-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:12]}"
+    return name[: _LONGEST_CHECK - len(suffix)] + suffix
 
 
 def commit_message(environment: str, model: str, entry: Entry) -> str:
     """The message of a proposal's only commit; its trailers say what it proposes."""
     return (
         f"{title(environment, model, entry.version)}\n\n"
-        f"Promotion-Model: {one_line(model)}\n"
+        f"Promotion-Model: {_quiet(model)}\n"
         f"Promotion-Version: {entry.version}\n"
         f"Promotion-Environment: {environment}\n"
         f"Promotion-Digest: {entry.digest}\n"
     )
 
 
+def _quiet(text: str) -> str:
+    """One line of foreign text that refers to nobody and nothing: a zero-width space stands in each word that would."""
+    return _REFERENCE.sub(lambda m: m[0] + "\u200b", one_line(text))
+
+
 def one_line(text: str) -> str:
-    """`text` with every run of line breaks and control characters as one space."""
-    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text).strip()
+    """`text` with every run of line breaks, control characters and changes of direction as one space."""
+    return re.sub(r"[\x00-\x1f\x7f\x85\u2028-\u202e\u2066-\u2069]+", " ", text).strip()

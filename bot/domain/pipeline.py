@@ -17,7 +17,6 @@ from policies.durations import parse_duration
 
 DEFAULT_MANIFEST: Final = "versions.yaml"
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_REF_REFUSED = re.compile(r"[\x00-\x20\x7f~^:?*\[\\%]|\.\.|@\{|/{2,}|/$|\.$|\.lock$|^[./-]")
 
 
 class Merge(StrEnum):
@@ -127,11 +126,6 @@ class Releases:
 
     tag: str
     github_release: bool
-
-    def tag_name(self, model: str, version: int, release: str) -> str:
-        """The git tag of one version; what git refuses in a name is percent-encoded."""
-        name = self.tag.format(model=model, version=version, release=release or version)
-        return _REF_REFUSED.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), name)
 
 
 @dataclass(frozen=True, slots=True)

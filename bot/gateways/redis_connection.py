@@ -65,7 +65,9 @@ def _through_sentinel(text: str, options: dict[str, Any]) -> redis.Redis:
     if not hosts or not service or "/" in service:
         raise ValueError("no hosts or no service")
     addresses = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2])) for host in hosts.split(",")]
-    sentinel = Sentinel(addresses, socket_connect_timeout=_CONNECT, socket_timeout=_ANSWER)  # type: ignore[no-untyped-call]
+    # redis-py would ask one Sentinel that is away again and again, for seconds, before it asks the next.
+    asked = {"socket_connect_timeout": _CONNECT, "socket_timeout": _ANSWER, "retry": Retry(NoBackoff(), 0)}
+    sentinel = Sentinel(addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     master: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         service,
         db=int(parse_qs(parts.query).get("db", ["0"])[0]),

@@ -9,8 +9,8 @@ import pytest
 
 from bot.domain.actions import (
     Action,
+    CloseLostVersion,
     CloseProposal,
-    CloseRefusedChange,
     CompleteJudgement,
     CreateRelease,
     CreateTag,
@@ -19,6 +19,8 @@ from bot.domain.actions import (
     OpenProposal,
     PassCommitCheck,
     RecordJudgement,
+    RenewProposal,
+    ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetStage,
@@ -286,23 +288,6 @@ def test_the_window_of_a_push_is_judged_for_the_first_look_however_long_the_evid
     assert recorded.judgement.ruling is ruling
 
 
-def test_a_version_deleted_before_it_went_live_is_reported_until_the_manifest_names_another() -> None:
-    waiting = judgement(2, commit="b", live=False)
-    state = EnvironmentState(STAGING, desired=entry(2), judgements=(judgement(1, commit="a"), waiting))
-    actions = decide(world(version(1), staging=state), NOW)
-    gone = ("version 2 is not in the registry any more",)
-    assert of(ReportRefusedChange, actions) == [ReportRefusedChange("staging", "b", entry(2), entry(1), gone)]
-    assert [a.completion for a in of(CompleteJudgement, actions)] == [Completion.FAILURE]  # type: ignore[attr-defined]
-
-    failed = replace(waiting, completed=Completion.FAILURE, completed_at=NOW)
-    stands = replace(state, judgements=(judgement(1, commit="a"), failed))
-    assert of(CloseRefusedChange, decide(world(version(1), staging=stands), NOW)) == []
-
-    mended = replace(stands, desired=entry(1), judgements=(*stands.judgements, judgement(1, commit="c")))
-    actions = decide(world(version(1), staging=mended), NOW)
-    assert of(CloseRefusedChange, actions) == [CloseRefusedChange("staging", "b")]
-
-
 def test_a_green_check_on_the_same_evidence_stands_although_the_clock_went_on() -> None:
     failed = evaluation(1, Status.FAIL)
     check = Check(CheckName.POLICY, CheckState.SUCCESS, "", fingerprint=failed.fingerprint("h" * 40).value)
@@ -389,3 +374,23 @@ def test_a_proposal_of_a_deleted_version_is_closed() -> None:
     (closed,) = of(CloseProposal, decide(world(version(2), staging=state), NOW))
     assert isinstance(closed, CloseProposal)
     assert "not in the registry" in closed.reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "renewed"), [({}, 1), ({"genuine": False}, 0), ({"evaluation": BLOCKED[5]["evaluation"]}, 0)]
+)
+def test_a_proposal_in_conflict_is_made_anew_only_where_it_is_the_bots_own_and_passes(
+    fields: dict[str, object], renewed: int
+) -> None:
+    actions = decide(world(version(1), staging=merging(conflicts=True, **fields)), NOW)
+    assert len(of(RenewProposal, actions)) == renewed
+    assert of(MergeProposal, actions) == []
+
+
+def test_a_live_version_that_was_deleted_is_reported_once_and_until_another_is_live() -> None:
+    lost = EnvironmentState(STAGING, desired=entry(1), judgements=(judgement(1),))
+    assert of(ReportLostVersion, decide(world(staging=lost), NOW)) == [ReportLostVersion("staging", "c1", entry(1))]
+    told = replace(lost, judgements=(judgement(1, completed=Completion.FAILURE),))
+    assert of(ReportLostVersion, decide(world(staging=told), NOW)) == []
+    mended = replace(told, desired=entry(2), judgements=(*told.judgements, judgement(2, commit="c2")))
+    assert of(CloseLostVersion, decide(world(version(2), staging=mended), NOW)) == [CloseLostVersion("staging", "c1")]

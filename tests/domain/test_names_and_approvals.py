@@ -39,6 +39,16 @@ def test_git_accepts_every_branch_name(name: str) -> None:
     assert branch.endswith("-v12")
 
 
+@pytest.mark.parametrize("name", [*NAMES, "-rf", "模" * 180])
+def test_git_accepts_every_tag_name(name: str) -> None:
+    for template in ("model-{model}-v{version}", "{model}/{release}", "{model}"):
+        tag = naming.tag_name(template, name, 12, "1.0.0")
+        assert subprocess.run(["git", "check-ref-format", f"refs/tags/{tag}"], check=False).returncode == 0
+        assert len(tag.encode()) <= 255
+        assert not tag.startswith("-")
+    assert naming.tag_name("model-{model}-v{version}", "fraud", 3, "") == "model-fraud-v3"
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_two_models_never_share_a_branch(one: str, other: str) -> None:
     if one != other:

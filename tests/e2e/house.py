@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +20,8 @@ from bot.domain import naming
 from bot.domain.actions import Action
 from bot.domain.errors import LostLock
 from bot.domain.keys import Key, RegisteredModelKey, RepositoryKey
+from bot.domain.manifest import Manifest, parse_manifests
+from bot.domain.pipeline import parse_pipeline
 from bot.gateways.cache import Cache
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
@@ -69,13 +71,14 @@ class Cost:
 
 @dataclass
 class House:
-    """One deploy repository, one registry, one bot."""
+    """One deploy repository, one registry, one bot; `others` are further repositories that the bot serves."""
 
     github: GitHubSandbox
     repository: SandboxRepository
     mlflow: MlflowClient
     gateways: Gateways
     model: str
+    others: tuple[SandboxRepository, ...] = ()
     keys: dict[Key, None] = field(default_factory=dict)
     later: dict[Key, datetime] = field(default_factory=dict)
 
@@ -88,7 +91,8 @@ class House:
         """Look until nothing is left to do, as the sweep would; no webhook is needed."""
         deadline = time.monotonic() + 60
         for _ in range(3):
-            self.keys[RepositoryKey(self.repository.repo.full_name)] = None
+            for repository in (self.repository, *self.others):
+                self.keys[RepositoryKey(repository.repo.full_name)] = None
             while self.keys or self.later:
                 assert time.monotonic() < deadline, f"the bot goes on for ever: {self.keys} {self.later}"
                 self._next()
@@ -110,9 +114,9 @@ class House:
         del self.keys[key]
         self.look(key)
 
-    def event(self) -> None:
+    def event(self, model: str = "") -> None:
         """MLflow says that something happened to the model."""
-        self.keys[RegisteredModelKey(self.model)] = None
+        self.keys[RegisteredModelKey(model or self.model)] = None
         self.settle()
 
     @contextlib.contextmanager
@@ -135,10 +139,11 @@ class House:
 
     # --- the people -----------------------------------------------------------------------------------------------
 
-    def register(self, accuracy: float = 0.95, tmp: Path | None = None, **metrics: float) -> int:
+    def register(self, accuracy: float = 0.95, model: str = "", **metrics: float) -> int:
         """A data scientist trains and registers a version; only its files and metrics matter."""
+        model = model or self.model
         with contextlib.suppress(Exception):
-            self.mlflow.create_registered_model(self.model)
+            self.mlflow.create_registered_model(model)
         run = self.mlflow.create_run(
             "0", tags={"git_commit": "0f1e2d3c4b", "data_version": "v1", "mlflow.user": "dana"}
         )
@@ -148,7 +153,7 @@ class House:
         self.mlflow.log_text(run_id, f"model of {run_id}\n", "model/MLmodel")
         self.mlflow.set_terminated(run_id, "FINISHED")
         source = f"{run.info.artifact_uri}/model"
-        return int(self.mlflow.create_model_version(self.model, source, run_id).version)
+        return int(self.mlflow.create_model_version(model, source, run_id).version)
 
     def approve_and_merge(self, pull: SandboxPull) -> None:
         pull.approve("alice")
@@ -167,6 +172,11 @@ class House:
         pull = self.proposal(environment, version)
         assert pull is not None, f"v{version} is not proposed for {environment}"
         return pull
+
+    def manifest(self) -> Manifest:
+        """The manifest on the default branch."""
+        pipeline = parse_pipeline((self.repository.file("promotion.yaml") or "").encode(), "promotion.yaml")
+        return parse_manifests({"versions.yaml": self.repository.file("versions.yaml") or ""}, pipeline)
 
     def stage(self, version: int) -> str:
         return str(self.mlflow.get_model_version(self.model, str(version)).current_stage)
@@ -187,9 +197,20 @@ class House:
 
 @contextlib.contextmanager
 def house(
-    mlflow_url: str, redis_url: Secret, files: dict[str, str] | None = None, *, app: bool = True
+    mlflow_url: str,
+    redis_url: Secret,
+    files: dict[str, str] | None = None,
+    *,
+    app: bool = True,
+    model: str = "",
+    owns: str = "",
+    others: Mapping[str, str] | None = None,
 ) -> Iterator[House]:
-    """A fresh repository and cache; the registry is shared, so every house has a model name of its own."""
+    """A fresh repository and cache; the registry is shared, so every house has a model name of its own.
+
+    `owns` is what the pipeline says of its models where that is not the model's name; `others` are the names of further
+    repositories with what their pipelines say.
+    """
     connection = connect(redis_url)
     connection.flushall()
     with GitHubSandbox() as github:
@@ -197,9 +218,14 @@ def house(
         github.add_team("acme", "ml-platform", ["alice", "bob"])
         people = {"dana-ds": "write", "alice": "write", "bob": "admin", "mallory": "write", "promo": "write"}
         registered = github.add_app("promotion-bot")
-        model = f"fraud-{time.time_ns()}"
-        contents = {path: text.replace("fraud-*", model) for path, text in {**FILES, **(files or {})}.items()}
-        repository = github.add_repository(REPOSITORY, contents, people, [registered])
+        model = model or f"fraud-{time.time_ns()}"
+
+        def add(name: str, owned: str) -> SandboxRepository:
+            contents = {path: text.replace("fraud-*", owned) for path, text in {**FILES, **(files or {})}.items()}
+            return github.add_repository(name, contents, people, [registered])
+
+        repository = add(REPOSITORY, owns or model)
+        further = {name: add(name, owned) for name, owned in (others or {}).items()}
         credentials: AppCredentials | Secret = (
             AppCredentials(str(registered.id), Secret(registered.private_key_pem))
             if app
@@ -211,10 +237,11 @@ def house(
             github_webhook_secrets=(Secret("g"),),
             github_credentials=credentials,
             github_api_url=github.api_url,
-            repositories=(REPOSITORY,),
+            repositories=(REPOSITORY, *further),
             redis_url=redis_url,
         )
-        yield House(github, repository, MlflowClient(mlflow_url), Gateways(settings, Cache(connection)), model)
+        gateways = Gateways(settings, Cache(connection))
+        yield House(github, repository, MlflowClient(mlflow_url), gateways, model, tuple(further.values()))
 
 
 def killed_after(house: House, count: int, look: Callable[[], None]) -> bool:
@@ -267,3 +294,8 @@ def everything(house: House) -> dict[str, Any]:
         "issues": [i.title for i in house.repository.issues("all")],
         "comments": [len(i.comments) for i in house.repository.repo.issues.values()],
     }
+
+
+def without_names(state: dict[str, object], built: House) -> str:
+    """The state with what differs between houses replaced: the model's name and the digests of its files."""
+    return re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", str(state).replace(built.model, "MODEL"))

@@ -7,7 +7,7 @@ import pytest
 from bot.domain.errors import Unreachable
 from bot.domain.keys import ModelKey, RepositoryKey
 from bot.settings import Secret
-from tests.e2e.house import FILES, House, everything, house, killed_after
+from tests.e2e.house import FILES, House, everything, house, killed_after, without_names
 
 
 def test_a_good_version_goes_live_in_staging_by_itself_and_waits_for_people_in_production(world: House) -> None:
@@ -263,7 +263,7 @@ def test_github_away_at_any_request_costs_only_time(registry_url: str, cache_url
                     if pull is not None and pull.is_open:
                         built.approve_and_merge(pull)
                 state = everything(built)
-                assert _without_names(state, built) == _without_names(wanted, reference), (pattern, after)
+                assert without_names(state, built) == without_names(wanted, reference), (pattern, after)
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_killed_after_any_single_effect_it_ends_in_the_same_place(registry_url: 
         while True:
             with house(registry_url, cache_url) as built:
                 died = _story_with_a_kill(built, chapter, count)
-                assert _without_names(everything(built), built) == _without_names(wanted, reference), (chapter, count)
+                assert without_names(everything(built), built) == without_names(wanted, reference), (chapter, count)
             if not died:
                 break
             kills += 1
@@ -303,13 +303,6 @@ def _story_with_a_kill(built: House, chapter: int, count: int) -> bool:
         died = killed_after(built, count, lambda: built.look(key))  # authorises it
     built.settle()
     return died
-
-
-def _without_names(state: dict[str, object], built: House) -> str:
-    """The state with what differs between houses replaced: the model's name and the digests of its files."""
-    import re
-
-    return re.sub(r"sha256:[0-9a-f]{64}", "sha256:…", str(state).replace(built.model, "MODEL"))
 
 
 def test_a_sweep_with_nothing_to_do_costs_three_requests(world: House) -> None:

@@ -31,17 +31,19 @@ class Issues:
         elif known.body.replace("\r\n", "\n").strip() != body.strip():
             self._update(known.number, title=title, body=body)
 
-    def resolve(self, marker: str) -> None:
-        """Close the issue of that marker if it is open."""
-        known = self._find(marker)
-        if known is not None and known.is_open:
-            self._update(known.number, state="closed")
+    def resolve(self, *markers: str) -> None:
+        """Close the issues of these markers that are open."""
+        for issue in self._own():
+            if issue.is_open and issue.body.startswith(markers):
+                self._update(issue.number, state="closed")
 
     def _update(self, number: int, **fields: str) -> None:
         self._api.write("PATCH", f"/issues/{number}", **fields)
 
     def _find(self, marker: str) -> _Issue | None:
+        return next((issue for issue in self._own() if issue.body.startswith(marker)), None)
+
+    def _own(self) -> list[_Issue]:
         pages = self._api.pages("/issues", state="all", labels=naming.PROMOTION_LABEL, creator=self._api.login())
         rows = (row for page in pages for row in page if "pull_request" not in row)
-        found = (_Issue(row["number"], row["body"] or "", row["state"] == "open") for row in rows)
-        return next((issue for issue in found if issue.body.startswith(marker)), None)
+        return [_Issue(row["number"], row["body"] or "", row["state"] == "open") for row in rows]

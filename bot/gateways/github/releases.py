@@ -22,12 +22,17 @@ class Releases:
             if refusal.status != 422:
                 raise
             there = self._commit_of(name)
+            if there is None:
+                raise  # GitHub refused the name itself
             return None if there == commit else there
         return None
 
-    def _commit_of(self, tag: str) -> str:
-        """The commit that a tag points at, through the tag objects of annotated tags."""
-        target = self._api.get(f"/git/ref/tags/{quote(tag)}")["object"]
+    def _commit_of(self, tag: str) -> str | None:
+        """The commit that a tag points at, through the tag objects of annotated tags; None where there is no tag."""
+        ref = self._api.get_or_none(f"/git/ref/tags/{quote(tag)}")
+        if ref is None:
+            return None
+        target = ref["object"]
         while target["type"] == "tag":
             target = self._api.immutable(f"/git/tags/{target['sha']}")["object"]
         return str(target["sha"])

@@ -1,0 +1,112 @@
+"""A proxy in front of a real service: it counts what is written, and goes away when told to."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+# What MLflow's client sends to change something; it also asks with POST.
+_MLFLOW_WRITES = re.compile(r"/(set-tag|delete-tag|alias|transition-stage)$")
+# Commits and times, which differ each time that the same thing is done.
+_VOLATILE = re.compile(r"\b[0-9a-f]{40}\b|\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ)?")
+
+
+@dataclass(frozen=True)
+class Write:
+    """One request that changes something; the same change asked for twice is the same."""
+
+    service: str
+    method: str
+    path: str
+    body: str
+
+
+@dataclass
+class Proxy:
+    """Hands requests on, unless `away`; `wrote` is called after each write took effect and before it is answered."""
+
+    service: str
+    target: str
+    url: str = ""
+    away: bool = False
+    before: Callable[[Write], None] = lambda _write: None
+    wrote: Callable[[Write], None] = lambda _write: None
+    writes: list[Write] = field(default_factory=list)
+
+    def write(self, method: str, path: str, body: bytes) -> Write | None:
+        """The request as a write; None for one that only asks."""
+        place = path.partition("?")[0]
+        asks = method == "GET" or place.endswith("/access_tokens")
+        if asks or (self.service == "mlflow" and not _MLFLOW_WRITES.search(place)):
+            return None
+        return Write(self.service, method, place, _VOLATILE.sub("…", body.decode()))
+
+
+@contextmanager
+def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a handler is made of closures
+    """A proxy in front of `target` while the context lasts."""
+    proxy = Proxy(service, target)
+    host = urlsplit(target).netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            write = proxy.write(self.command, self.path, body)
+            if write is not None and not proxy.away:
+                proxy.before(write)
+            if proxy.away:
+                self.close_connection = True
+                return
+            upstream = http.client.HTTPConnection(host, timeout=60)
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+            upstream.request(self.command, self.path, body or None, headers)
+            response = upstream.getresponse()
+            content = response.read()
+            upstream.close()
+            if write is not None and response.status < 400:
+                proxy.writes.append(write)
+                proxy.wrote(write)
+            if proxy.away:
+                self.close_connection = True
+                return
+            self.send_response_only(response.status)
+            for name, value in response.getheaders():
+                if name.lower() not in ("transfer-encoding", "content-length", "connection", "keep-alive"):
+                    self.send_header(name, value)
+            if response.status not in (204, 304):
+                self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815 - the base class' names
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
+            """Nothing is printed."""
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except (ConnectionError, OSError):
+                return  # the other side was killed: that is what it is for
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

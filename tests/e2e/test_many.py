@@ -1,0 +1,163 @@
+"""Several repositories, models and pull requests at once: each gets what is its own, and nobody what is another's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bot.domain.keys import RegisteredModelKey
+from bot.settings import Secret
+from tests.e2e.house import House, house
+
+GATES = ("promotion/policy", "promotion/approvals", "promotion/window")
+
+
+@pytest.fixture
+def churn() -> str:
+    """A model that the second repository owns."""
+    return f"churn-{time.time_ns()}"
+
+
+@pytest.fixture
+def street(registry_url: str, cache_url: Secret, churn: str) -> Iterator[House]:
+    """Two repositories: the house's own model belongs to the first, `churn` to the second."""
+    with house(registry_url, cache_url, others={"acme/risk": churn}) as built:
+        yield built
+
+
+def test_a_head_that_two_pull_requests_share_shows_the_worst_of_both(world: House) -> None:
+    world.register()
+    world.event()
+    first = world.proposed("production", 1)
+    for person in ("alice", "bob"):
+        first.approve(person)
+    world.settle()
+    assert [first.check(gate) for gate in GATES] == ["success"] * 3
+
+    # mallory points a branch of her own at the very same commit: her pull request has no approvals.
+    world.repository.repo.git.set_ref("refs/heads/mine", first.head_sha)
+    second = world.repository.open_pull("mine", "The same once more", as_user="mallory")
+    world.settle()
+    assert second.head_sha == first.head_sha
+    assert first.check("promotion/approvals") == "in_progress"
+    assert first.check("promotion/policy") == "success"
+    runs = len(world.repository.check_runs(first.head_sha))
+    world.settle()
+    assert len(world.repository.check_runs(first.head_sha)) == runs, "the two looks do not fight over the checks"
+
+    second.close("mallory")
+    world.settle()
+    assert [first.check(gate) for gate in GATES] == ["success"] * 3
+
+
+def test_an_event_reaches_the_repository_that_owns_the_model_and_no_other(street: House, churn: str) -> None:
+    (risk,) = street.others
+    street.register()
+    street.register(model=churn)
+
+    street.look(RegisteredModelKey(churn))
+    assert [key.repository for key in street.keys] == [risk.repo.full_name]  # type: ignore[union-attr]
+    street.event(churn)
+    street.event()
+
+    assert [pull.title for pull in risk.pulls("all")] == [
+        f"Promote {churn} v1 to staging",
+        f"Promote {churn} v1 to production",
+    ]
+    assert [pull.title for pull in street.repository.pulls("all")] == [
+        f"Promote {street.model} v1 to staging",
+        f"Promote {street.model} v1 to production",
+    ]
+    for repository, model in ((street.repository, street.model), (risk, churn)):
+        pipeline = street.gateways.github(repository.repo.full_name)
+        assert pipeline.issues() == ()
+        text = repository.file("versions.yaml") or ""
+        assert model in text
+        assert text.count("version:") == 1
+
+
+def test_a_model_that_two_repositories_name_goes_nowhere_and_both_hear_of_it(street: House) -> None:
+    (risk,) = street.others
+    before = risk.file("promotion.yaml") or ""
+    risk.push({"promotion.yaml": before.replace("models: [", f'models: ["{street.model}", ')})
+    street.register()
+    street.event()
+    street.settle()
+
+    for here, there in ((street.repository, risk), (risk, street.repository)):
+        assert here.pulls("all") == []
+        (issue,) = here.issues()
+        assert street.model in issue.body
+        assert there.repo.full_name in issue.body
+    assert street.tags(1) == {}
+    assert street.stage(1) == "None"
+
+    risk.push({"promotion.yaml": before})
+    street.event()
+    assert street.proposed("staging", 1).merged
+    assert risk.pulls("all") == []
+    assert street.repository.issues() == [], "what is mended is not complained of any more"
+    assert risk.issues() == []
+
+
+def test_a_model_that_no_pipeline_names_is_left_alone(street: House) -> None:
+    stray = f"stray-{time.time_ns()}"
+    street.register(model=stray)
+    street.event(stray)
+    for repository in (street.repository, *street.others):
+        assert repository.pulls("all") == []
+        assert repository.issues("all") == []
+        assert repository.deployments() == []
+    version = street.mlflow.get_model_version(stray, "1")
+    assert (version.tags, version.current_stage) == ({}, "None")
+
+
+def test_an_event_of_a_model_that_does_not_exist_changes_nothing(street: House) -> None:
+    """MLflow's own `test_webhook` tells of a made-up model; a model may be deleted before the worker looks."""
+    street.event("example_model")
+    street.event()
+    for repository in (street.repository, *street.others):
+        assert repository.pulls("all") == []
+        assert repository.issues("all") == []
+
+
+def test_one_broken_repository_does_not_hold_up_the_other(street: House) -> None:
+    (risk,) = street.others
+    risk.push({"promotion.yaml": "kind: Nonsense\n"})
+    street.register()
+    street.event()
+    assert street.proposed("staging", 1).merged
+    assert street.repository.issues() == []
+    (issue,) = risk.issues()
+    assert "promotion.yaml" in issue.body
+
+
+def test_two_models_proposed_at_once_both_go_live_and_the_manifest_holds_both(
+    registry_url: str, cache_url: Secret
+) -> None:
+    with house(registry_url, cache_url) as built:
+        twin = f"{built.model}-twin"
+        pipeline = built.repository.file("promotion.yaml") or ""
+        built.repository.push({"promotion.yaml": pipeline.replace(f'"{built.model}"', f'"{built.model}*"')})
+        built.register()
+        built.register(model=twin)
+        built.settle()
+        pulls = [pull for pull in built.repository.pulls() if "production" in pull.labels[1]]
+        assert len(pulls) == 2
+        built.approve_and_merge(pulls[0])
+        built.settle()
+        other = built.repository.pull(pulls[1].number)
+        assert [other.check(gate) for gate in GATES] == ["success", "in_progress", "success"]
+        built.approve_and_merge(other)
+        built.settle()
+        text = built.repository.file("versions.yaml") or ""
+        view = built.gateways.registry
+        for model in (built.model, twin):
+            registered = view.model(model)
+            assert registered is not None
+            assert dict(registered.aliases) == {"staging": 1, "champion": 1}
+            assert text.count(f"  {model}:\n") == 1
+        assert built.repository.issues("all") == []
+        assert len(built.repository.releases()) == 2
