@@ -7,6 +7,11 @@ from datetime import timedelta
 from typing import Final
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DURATION: Final = {
+    "type": "string",
+    "pattern": "^[0-9]{1,9}[smhd]$",
+    "description": "a duration such as 90s, 30m, 24h or 7d",
+}
 _FORM = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 
 

@@ -17,7 +17,11 @@ def evaluate(policy: Policy, evidence: Evidence, now: datetime) -> Verdict:
 
 
 def _outcome(check: PolicyCheck, evidence: Evidence, now: datetime) -> Outcome:
-    finding = _in_time(check, _found(check, evidence, now), evidence, now)
+    finding = _found(check, evidence, now)
+    until = evidence.asked_at + check.timeout if finding.status is Status.PENDING else None
+    if until is not None and now >= until:
+        measured = f"{finding.measured}; waited until {until:%Y-%m-%d %H:%M} UTC"
+        finding, until = replace(finding, status=Status.FAIL, measured=measured), None
     remedy = "" if finding.status in (Status.PASS, Status.SKIPPED) else check.remedy or finding.remedy
     return Outcome(
         check=check.id,
@@ -27,8 +31,7 @@ def _outcome(check: PolicyCheck, evidence: Evidence, now: datetime) -> Outcome:
         required=finding.required,
         remedy=remedy,
         severity=check.severity,
-        until=finding.until,
-        needs_proposal=finding.needs_proposal,
+        until=until,
         children=_children(finding, check),
     )
 
@@ -44,17 +47,6 @@ def _found(check: PolicyCheck, evidence: Evidence, now: datetime) -> Finding:
     return check.check.judge(evidence, now)
 
 
-def _in_time(check: PolicyCheck, finding: Finding, evidence: Evidence, now: datetime) -> Finding:
-    """A pending finding with the moment at which its evidence is not waited for any longer, or failed by it."""
-    if finding.status is not Status.PENDING or finding.until is not None or finding.needs_proposal:
-        return finding
-    until = (finding.since or evidence.asked_at) + check.timeout
-    if now < until:
-        return replace(finding, until=until)
-    measured = f"{finding.measured}; waited until {until:%Y-%m-%d %H:%M} UTC"
-    return replace(finding, status=Status.FAIL, measured=measured)
-
-
 def _children(finding: Finding, check: PolicyCheck) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(
@@ -65,8 +57,6 @@ def _children(finding: Finding, check: PolicyCheck) -> tuple[Outcome, ...]:
             required=part.required,
             remedy="" if part.status is Status.PASS else part.remedy,
             severity=check.severity,
-            until=part.until,
-            needs_proposal=part.needs_proposal,
             children=_children(part, check),
         )
         for name, kind, part in finding.parts

@@ -6,15 +6,11 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from policies.durations import DURATION
 from policies.kinds import KINDS
 from policies.kinds.expression import TEXT
 
 SCHEMA_PATH: Final = Path(__file__).parent / "schemas" / "policy.schema.json"
-_DURATION: Final = {
-    "type": "string",
-    "pattern": "^[0-9]{1,9}[smhd]$",
-    "description": "a duration such as 90s, 30m, 24h or 7d",
-}
 _ID: Final = {
     "type": "string",
     "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$",
@@ -43,7 +39,7 @@ def policy_schema() -> dict[str, Any]:
                 "description": "What to do about a failure, in your words.",
             },
             "when": {**TEXT, "description": "a condition in CEL; the check is skipped where it is false"},
-            "evidence_timeout": _DURATION,
+            "evidence_timeout": DURATION,
             **kinds,
         },
     }
@@ -67,7 +63,7 @@ def policy_schema() -> dict[str, Any]:
                 "description": "paths of policies in this repository whose checks apply too; an id of this file's own"
                 " replaces theirs",
             },
-            "evidence_timeout": _DURATION,
+            "evidence_timeout": DURATION,
             "checks": {"type": "array", "items": check, "description": "What is checked; the order is for people."},
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from bot.domain.manifest import Entry, Manifest, parse_manifests
@@ -23,7 +24,7 @@ class PipelineFile:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """A policy and the id of the blob that it was read from."""
+    """A policy and what it was read from: the id of its blob, or of all blobs where it extends other policies."""
 
     blob: str
     policy: Policy
@@ -35,7 +36,7 @@ class DeployFiles:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._pipelines: dict[str, Pipeline] = {}
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[tuple[str, str], PolicyFile] = {}
         self._manifests: dict[tuple[str | None, ...], Manifest] = {}
 
     def pipeline(self, commit: str) -> PipelineFile:
@@ -48,13 +49,25 @@ class DeployFiles:
         return PipelineFile(blob.sha, self._pipelines[blob.sha])
 
     def policy(self, commit: str, environment: Environment) -> PolicyFile:
-        """The environment's policy as of `commit`."""
+        """The environment's policy as of `commit`, with the policies that it extends."""
         blob = self._repository.git.file(commit, environment.policy)
         if blob is None:
             raise _missing(environment.policy, f"the environment “{environment.name}” names it as its policy")
-        if blob.sha not in self._policies:
-            self._policies[blob.sha] = parse_policy(blob.content, environment.policy)
-        return PolicyFile(blob.sha, self._policies[blob.sha])
+        key = (commit, environment.policy)
+        if key not in self._policies:
+            read = {environment.policy: blob}
+
+            def read_file(path: str) -> bytes | None:
+                found = self._repository.git.file(commit, path)
+                if found is not None:
+                    read[path] = found
+                return found.content if found else None
+
+            policy = parse_policy(blob.content, environment.policy, read_file)
+            ids = [read[path].sha for path in policy.sources]
+            name = ids[0] if len(ids) == 1 else hashlib.sha256(" ".join(ids).encode()).hexdigest()[:40]
+            self._policies[key] = PolicyFile(name, policy)
+        return self._policies[key]
 
     def manifest(self, commit: str, pipeline: Pipeline) -> Manifest:
         """The manifest as of `commit`, all its files together; empty where there is none yet."""

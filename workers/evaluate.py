@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -13,7 +13,6 @@ from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
 from bot.domain.releases import next_release, parse_release
-from bot.domain.signatures import compare_signatures
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import Evaluation, Found
 from bot.gateways.artifacts import ArtifactDigest, Artifacts
@@ -21,7 +20,8 @@ from bot.gateways.cache import Cache
 from bot.gateways.registry import Registry
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
-from policies.evidence import Evidence, VersionEvidence
+from policies.evidence import Evidence, Part, VersionEvidence
+from policies.signatures import compare_signatures
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile
 
@@ -49,6 +49,7 @@ class Evaluator:
         self._fresh: dict[int, ArtifactDigest] = {}
         self._listed: dict[int, ArtifactDigest] = {}
         self._known: dict[int, VersionEvidence] = {}
+        self._signatures: dict[int, Mapping[str, object] | None] = {}
 
     def evaluate(
         self, version: ModelVersion, rules: Rules, champion: Entry | None, release: str, now: datetime
@@ -56,13 +57,14 @@ class Evaluator:
         """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer."""
         try:
             files = self._digest(version)
-            subject = replace(self._evidence(version), digest=files.digest, size=files.size)
+            known = self._evidence(version, rules.policy.policy.needs)
+            subject = replace(known, digest=files.digest, size=files.size)
         except Refused as refusal:
             return self._without_files(version, rules, champion, str(refusal))
         evidence = Evidence(
             environment=rules.environment.name,
             subject=subject,
-            champion=self._champion(champion),
+            champion=self._champion(champion, rules.policy.policy.needs),
             asked_at=version.created_at,
         )
         return Evaluation(
@@ -109,30 +111,34 @@ class Evaluator:
         if not others:
             return next_release(None, compare_signatures(None, None).level)
         highest, holder = max(others, key=lambda item: parse_release(item[0]))
-        difference = compare_signatures(self._signature(holder), self._signature(version.version))
+        difference = compare_signatures(self._signature_of(holder), self._signature(version))
         return next_release(highest, difference.level)
 
-    def _signature(self, version: int) -> dict[str, object] | None:
+    def _signature_of(self, version: int) -> Mapping[str, object] | None:
         registered = self._model.version(version)
-        if registered is None:
-            return None
-        try:
-            signature = self._evidence(registered).signature
-        except Refused:
-            return None
-        return dict(signature) if signature else None
+        return self._signature(registered) if registered else None
 
-    def _evidence(self, version: ModelVersion) -> VersionEvidence:
-        """What the registry knows of a version, without its files' digest; asked for once in a look."""
+    def _signature(self, version: ModelVersion) -> Mapping[str, object] | None:
+        """The version's signature; read once in a look."""
+        if version.version not in self._signatures:
+            self._signatures[version.version] = self._registry.signature(version)
+        return self._signatures[version.version]
+
+    def _evidence(self, version: ModelVersion, needs: frozenset[Part]) -> VersionEvidence:
+        """What the registry knows of a version, without its files' digest; asked for once in a look.
+
+        The run is always read: people see its metrics and lineage.
+        """
         if version.version not in self._known:
             self._known[version.version] = self._registry.version_evidence(self._model, version, "", 0)
-        return self._known[version.version]
+        signature = self._signature(version) if Part.MODEL_FILE in needs else None
+        return replace(self._known[version.version], signature=signature)
 
-    def _champion(self, champion: Entry | None) -> VersionEvidence | None:
+    def _champion(self, champion: Entry | None, needs: frozenset[Part]) -> VersionEvidence | None:
         version = self._model.version(champion.version) if champion else None
         if champion is None or version is None:
             return None
-        return replace(self._evidence(version), digest=champion.digest)
+        return replace(self._evidence(version, needs), digest=champion.digest)
 
     def _digest(self, version: ModelVersion) -> ArtifactDigest:
         """The content digest; remembered while the store lists the same files with the same sizes.
@@ -159,7 +165,7 @@ class Evaluator:
 
     def _without_files(self, version: ModelVersion, rules: Rules, champion: Entry | None, reason: str) -> Evaluation:
         """The refusal of a version whose files cannot be had, which no policy can judge."""
-        subject = self._evidence(version)
+        subject = self._evidence(version, frozenset())
         outcome = Outcome(
             check="artifacts",
             kind="artifacts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.domain.signatures import Level
+from policies.signatures import Level
 
 _FORM = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
 

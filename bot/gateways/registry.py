@@ -100,7 +100,7 @@ class Registry(MlflowApi):
         """Everything that checks may see of a version; `digest` and `size` are handed through.
 
         A run or logged model that was erased leaves nothing of itself; one that is only marked as deleted can still
-        be read, until `mlflow gc`, and is. A version whose MLmodel file is missing or damaged has no signature.
+        be read, until `mlflow gc`, and is. The signature is not read here: `signature` does.
         """
         what = f"version {version.version} of {version.name!r}"
         logged = self._logged_model(version, what)
@@ -113,7 +113,6 @@ class Registry(MlflowApi):
             metrics=_metrics(run, logged),
             tags=_without_own(version.tags),
             model_tags=_without_own(model.tags),
-            signature=self._signature(version),
             digest=digest,
             size=size,
         )
@@ -142,7 +141,8 @@ class Registry(MlflowApi):
             return None
         return None
 
-    def _signature(self, version: ModelVersion) -> Mapping[str, Any] | None:
+    def signature(self, version: ModelVersion) -> Mapping[str, Any] | None:
+        """The `signature` of the version's MLmodel file; None where that file is missing, damaged or has none."""
         try:
             return _signature(self._artifacts.fetch(version, "MLmodel", _MLMODEL_LIMIT))
         except Refused:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from policies.kinds import compare, expression, lineage, metric, run
+from policies.kinds import age, compare, expression, lineage, metric, param, run, signature, tag
 from policies.kinds.base import Kind
 from policies.kinds.compose import compositions
 
-_SIMPLE: Final = {kind.name: kind for kind in (metric.KIND, compare.KIND, lineage.KIND, run.KIND, expression.KIND)}
+_SIMPLE: Final = {
+    kind.name: kind
+    for kind in (
+        metric.KIND,
+        compare.KIND,
+        tag.KIND,
+        param.KIND,
+        lineage.KIND,
+        signature.KIND,
+        run.KIND,
+        age.KIND,
+        expression.KIND,
+    )
+}
 
 KINDS: Final[Mapping[str, Kind]] = _SIMPLE
 _SIMPLE.update({kind.name: kind for kind in compositions(_SIMPLE)})

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from policies.evidence import Evidence, Need
+from policies.evidence import Evidence, Part
 from policies.kinds.base import (
     FROM_RUN,
     Complaint,
@@ -62,7 +62,7 @@ class CompareCheck:
     if_absent: IfAbsent = IfAbsent.PASS
 
     @property
-    def needs(self) -> frozenset[Need]:
+    def needs(self) -> frozenset[Part]:
         """The run."""
         return FROM_RUN
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from policies.evidence import Evidence, Need
+from policies.evidence import Evidence, Part
 from policies.kinds.base import Check, Complaint, Finding, Kind
 from policies.verdict import Status, worst
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Member:
     """One of the checks that another is made of."""
 
     name: str
@@ -25,12 +25,12 @@ class Part:
 class Composition:
     """Checks that are judged together by `rule`, which is described by `required`."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Member, ...]
     required: str
     rule: Callable[[tuple[Finding, ...]], Status]
 
     @property
-    def needs(self) -> frozenset[Need]:
+    def needs(self) -> frozenset[Part]:
         """What any of the parts needs."""
         return frozenset().union(*(part.check.needs for part in self.parts))
 
@@ -38,9 +38,6 @@ class Composition:
         """What the parts say together; the tree of what each found goes with it."""
         findings = tuple(part.check.judge(evidence, now) for part in self.parts)
         status = self.rule(findings)
-        # Only the parts that keep the whole waiting say what it waits for.
-        waiting = [finding for finding in findings if finding.status is Status.PENDING]
-        by_clock = [finding.until for finding in waiting if finding.until is not None]
         passed = sum(finding.status is Status.PASS for finding in findings)
         remedies = (f.remedy for f in findings if f.status is not Status.PASS and f.remedy)
         return Finding(
@@ -48,9 +45,6 @@ class Composition:
             f"{passed} of {len(findings)} pass",
             self.required,
             " ".join(dict.fromkeys(remedies)),
-            until=min(by_clock) if status is Status.PENDING and len(by_clock) == len(waiting) else None,
-            since=max((f.since for f in waiting if f.since is not None), default=None),
-            needs_proposal=status is Status.PENDING and all(finding.needs_proposal for finding in waiting),
             parts=tuple((p.name, p.kind, f) for p, f in zip(self.parts, findings, strict=True)),
         )
 
@@ -78,7 +72,7 @@ class _Opposite:
     composition: Composition
 
     @property
-    def needs(self) -> frozenset[Need]:
+    def needs(self) -> frozenset[Part]:
         return self.composition.needs
 
     def judge(self, evidence: Evidence, now: datetime) -> Finding:
@@ -94,11 +88,11 @@ _RULES: Final = {"all": (_every, "every part passes"), "any": (_some, "at least 
 def compositions(kinds: Mapping[str, Kind]) -> tuple[Kind, ...]:
     """The kinds that are made of `kinds`, which holds these too once they are known."""
 
-    def part(said: Mapping[str, Any], name: str) -> Part:
+    def part(said: Mapping[str, Any], name: str) -> Member:
         kind = next(k for k in kinds if k in said)
-        return Part(said.get("id", name), kind, kinds[kind].read(said[kind]))
+        return Member(said.get("id", name), kind, kinds[kind].read(said[kind]))
 
-    def parts(said: list[Mapping[str, Any]]) -> tuple[Part, ...]:
+    def parts(said: list[Mapping[str, Any]]) -> tuple[Member, ...]:
         return tuple(part(each, str(position)) for position, each in enumerate(said, 1))
 
     def complaints_of(said: Mapping[str, Any]) -> Iterator[Complaint]:

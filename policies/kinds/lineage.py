@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from policies.evidence import Evidence, Need, Unreadable
+from policies.evidence import Evidence, Part, Unreadable
 from policies.kinds.base import FROM_RUN, Finding, Kind, did_you_mean
 from policies.verdict import Status
 
@@ -24,7 +24,7 @@ class LineageCheck:
     required_tags: tuple[str, ...]
 
     @property
-    def needs(self) -> frozenset[Need]:
+    def needs(self) -> frozenset[Part]:
         """The run."""
         return FROM_RUN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from policies.evidence import Evidence, Need, Run, RunStatus
+from policies.evidence import Evidence, Part, Run, RunStatus
 from policies.kinds.base import FROM_RUN, Finding, Kind, unfinished
 from policies.verdict import Status
 
@@ -15,7 +15,7 @@ class RunCheck:
     """The version has a run, and the run is finished."""
 
     @property
-    def needs(self) -> frozenset[Need]:
+    def needs(self) -> frozenset[Part]:
         """The run."""
         return FROM_RUN
 

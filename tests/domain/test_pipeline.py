@@ -6,9 +6,9 @@ import pytest
 
 from bot.domain.pipeline import After, Merge, OnAlias, OnTag, Releases, WhileSoaking, parse_pipeline
 from bot.domain.releases import next_release, parse_release
-from bot.domain.signatures import Level, compare_signatures
 from bot.domain.windows import frozen_by, opens_at
 from policies.documents import InvalidDocument
+from policies.signatures import Level, compare_signatures
 
 HEAD = "apiVersion: promotion-bot/v1\nkind: Pipeline\nmodels: [fraud-*, churn]\nenvironments:\n"
 ENV = "  - {name: staging, policy: p.yaml, registry: {alias: s}}\n"

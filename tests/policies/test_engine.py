@@ -31,6 +31,12 @@ def subject(**fields: object) -> Evidence:
     return replace(EVIDENCE, subject=replace(SUBJECT, **fields))  # type: ignore[arg-type]
 
 
+def against(mine: dict[str, str] | None, champions: dict[str, str] | None) -> Evidence:
+    return replace(subject(signature=mine), champion=replace(CHAMPION, signature=champions))
+
+
+TAKES_A = {"inputs": '[{"type": "double", "name": "a", "required": true}]'}
+TAKES_AB = {"inputs": '[{"type": "double", "name": "a"}, {"type": "double", "name": "b", "required": true}]'}
 RUNNING = subject(run=replace(FINISHED, status=RunStatus.RUNNING))
 TABLE = [
     ("metric: {name: accuracy, at_least: 0.905}", EVIDENCE, Status.PASS),
@@ -98,6 +104,34 @@ TABLE = [
     ("not: {run: {}}", EVIDENCE, Status.FAIL),
     ("not: {run: {}}", RUNNING, Status.PENDING),
     ("not: {all: [{not: {run: {}}}]}", EVIDENCE, Status.PASS),
+    ("tag: {name: owner, present: true}", subject(tags={"owner": "dana"}), Status.PASS),
+    ("tag: {name: owner, present: true}", EVIDENCE, Status.PENDING),
+    ("tag: {name: owner, present: true}", subject(tags={"owner": ""}), Status.FAIL),
+    ("tag: {name: owner, equals: dana}", subject(tags={"owner": "dana"}), Status.PASS),
+    ("tag: {name: owner, equals: dana}", subject(tags={"owner": "Dana"}), Status.FAIL),
+    ("tag: {name: owner, one_of: [a, b]}", subject(tags={"owner": "b"}), Status.PASS),
+    ("tag: {name: owner, one_of: [a, b]}", subject(tags={"owner": "c"}), Status.FAIL),
+    ("tag: {name: owner, matches: 'd[a-z]+'}", subject(tags={"owner": "dana"}), Status.PASS),
+    ("tag: {name: owner, matches: 'd[a-z]'}", subject(tags={"owner": "dana"}), Status.FAIL),
+    ("tag: {name: tier, on: model, equals: gold}", subject(model_tags={"tier": "gold"}), Status.PASS),
+    ("tag: {name: data_version, on: run, equals: v7}", EVIDENCE, Status.PASS),
+    ("tag: {name: data_version, on: version, equals: v7}", EVIDENCE, Status.PENDING),
+    ("tag: {name: data_version, on: run, equals: v7}", subject(run=Unreadable("away")), Status.ERROR),
+    ("param: {name: depth, equals: '3'}", subject(run=replace(FINISHED, params={"depth": "3"})), Status.PASS),
+    ("param: {name: depth, equals: '3'}", subject(run=replace(FINISHED, params={"depth": "4"})), Status.FAIL),
+    ("param: {name: depth, equals: '3'}", EVIDENCE, Status.PENDING),
+    ("param: {name: depth, equals: '3'}", RUNNING, Status.PENDING),
+    ("param: {name: depth, equals: '3'}", subject(run=Unreadable("away")), Status.ERROR),
+    ("age: {not_older_than: 7d}", subject(created_at=NOW - timedelta(days=7)), Status.PASS),
+    ("age: {not_older_than: 7d}", subject(created_at=NOW - timedelta(days=7, seconds=1)), Status.FAIL),
+    ("signature: {}", EVIDENCE, Status.FAIL),
+    ("signature: {}", subject(signature=TAKES_A), Status.PASS),
+    ("signature: {compatible_with: champion}", against(TAKES_A, TAKES_A), Status.PASS),
+    ("signature: {compatible_with: champion}", against(TAKES_AB, TAKES_A), Status.FAIL),
+    ("signature: {compatible_with: champion}", against(TAKES_A, TAKES_AB), Status.FAIL),
+    ("signature: {compatible_with: champion}", against(TAKES_A, None), Status.PASS),
+    ("signature: {compatible_with: champion, if_absent: fail}", against(TAKES_A, None), Status.FAIL),
+    ("signature: {compatible_with: champion}", replace(subject(signature=TAKES_A), champion=None), Status.PASS),
 ]
 
 
@@ -189,6 +223,12 @@ BAD = [
     ("{id: a, expression: '[1].all(a, [1].all(b, [1].all(c, true)))'}", "walks lists more than 2 times"),
     ("{id: a, all: [{run: {}, tag_: 1}]}", "unknown key “tag_”"),
     ("{id: a, all: [{id: b}]}", "found none"),
+    ("{id: a, tag: {name: x}}", "needs exactly one of present, equals, one_of, matches"),
+    ("{id: a, tag: {name: x, equals: a, matches: b}}", "found equals and matches"),
+    ("{id: a, tag: {name: x, matches: '('}}", "is not a regular expression"),
+    ("{id: a, tag: {name: x, equals: 3}}", "is not the string"),
+    ("{id: a, age: {not_older_than: long}}", "a duration such as"),
+    ("{id: a, signature: {compatible_with: champoin}}", "did you mean “champion”"),
     ("{id: a, any: [{metric: {name: m}}]}", "needs at_least"),
     ("{id: a, not: {expression: 'metrics.'}}", "cannot be read"),
 ]
@@ -204,3 +244,43 @@ def test_a_bad_policy_says_what_and_where(check: str, message: str) -> None:
 
 def test_the_schema_for_editors_is_what_the_kinds_say() -> None:
     assert schema.SCHEMA_PATH.read_text(encoding="utf-8") == schema.text(), "run python -m policies.schema"
+
+
+BASE = """\
+apiVersion: promotion-bot/v1
+kind: Policy
+name: base
+checks:
+  - {id: finished, run: {}}
+  - {id: floor, metric: {name: accuracy, at_least: 0.5}}
+"""
+STRICT = """\
+apiVersion: promotion-bot/v1
+kind: Policy
+name: strict
+extends: [policies/base.yaml]
+checks:
+  - {id: floor, metric: {name: accuracy, at_least: 0.9}}
+  - {id: owner, tag: {name: owner, present: true}}
+"""
+
+
+def test_a_policy_extends_others_and_its_own_ids_replace_theirs() -> None:
+    policy = parse_policy(STRICT, "policies/strict.yaml", {"policies/base.yaml": BASE.encode()}.get)
+    assert [check.id for check in policy.checks] == ["finished", "floor", "owner"]
+    assert evaluate(policy, EVIDENCE, NOW).outcomes[1].required == "at least 0.9"
+    assert policy.sources == ("policies/strict.yaml", "policies/base.yaml")
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "policies/strict.yaml:4:11: there is no file “policies/base.yaml” in this repository"),
+        ({"policies/base.yaml": STRICT.replace("base", "strict").encode()}, "go round in a circle"),
+        ({"policies/base.yaml": BASE.replace("run", "runn").encode()}, "policies/base.yaml:5:"),
+    ],
+)
+def test_what_cannot_be_extended_is_said_where_it_stands(files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(InvalidDocument) as raised:
+        parse_policy(STRICT, "policies/strict.yaml", files.get)
+    assert message in str(raised.value)

@@ -23,9 +23,10 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignatureDifference:
-    """Each difference in words, and the level of the worst."""
+    """Each difference in words, those among them that break callers, and the level of the worst."""
 
     differences: tuple[str, ...]
+    breaking: tuple[str, ...]
     level: Level
 
 
@@ -43,7 +44,9 @@ def compare_signatures(old: Mapping[str, Any] | None, new: Mapping[str, Any] | N
         found += _outputs(before["outputs"], after["outputs"])
         found += _inputs(before["params"], after["params"], "parameter")
     return SignatureDifference(
-        tuple(text for _, text in found), max((level for level, _ in found), default=Level.PATCH)
+        tuple(text for _, text in found),
+        tuple(text for level, text in found if level is Level.MAJOR),
+        max((level for level, _ in found), default=Level.PATCH),
     )
 
 
