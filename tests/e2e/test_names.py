@@ -65,7 +65,7 @@ def test_a_model_of_that_name_goes_all_the_way(named: House) -> None:
     assert named.repository.issues("all") == []
 
     view = named.gateways.github(named.repository.repo.full_name)
-    assert {recorded.model for recorded in view.judgements()} == {named.model}
+    assert {recorded.model for recorded in view.deployments.judgements()} == {named.model}
     manifest = named.manifest()
     assert {model for model, _ in manifest.entries} == {named.model}
     assert manifest.entry(named.model, "production") == manifest.entry(named.model, "staging")

@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import Any
 
+from bot.sandbox.github import links
 from bot.sandbox.github.git import Person
 from bot.sandbox.github.pulls import Pulls
 from bot.sandbox.github.server import Answer, ApiError, Call, route
@@ -54,7 +55,7 @@ def author_of(call: Call) -> Person:
 def user(call: Call) -> Answer:
     if call.actor and call.actor.app:
         raise ApiError(403, "Resource not accessible by integration")
-    return 200, _shapes(call).user(call.login)
+    return 200, _shapes(call).full_user(call.login)
 
 
 @route("GET", "/app")
@@ -68,11 +69,7 @@ def app(call: Call) -> Answer:
 def installation(call: Call) -> Answer:
     if call.actor is None or call.actor.app is None or call.actor.app not in call.at.apps:
         raise ApiError(404, "Not Found")
-    return 200, {
-        "id": call.actor.app.id * 10,
-        "app_id": call.actor.app.id,
-        "account": _shapes(call).user(call.at.owner),
-    }
+    return 200, _shapes(call).installation(call.at, call.actor.app)
 
 
 @route("POST", "/app/installations/{id}/access_tokens")
@@ -89,7 +86,11 @@ def access_token(call: Call) -> Answer:
 def permission(call: Call) -> Answer:
     role = call.at.collaborators.get(call.args[0])
     shown = {"triage": "read", "maintain": "write", None: "none" if call.at.private else "read"}.get(role, role)
-    return 200, {"permission": shown, "role_name": role or shown, "user": _shapes(call).user(call.args[0])}
+    return 200, {
+        "permission": shown,
+        "role_name": role or shown,
+        "user": {**_shapes(call).user(call.args[0]), "role_name": role or shown},
+    }
 
 
 @route("GET", "/repos/{owner}/{repo}/collaborators/{login}")
@@ -284,13 +285,7 @@ def _git_commit_shape(call: Call, sha: str) -> dict[str, Any]:
         "message": commit.message,
         "tree": {"sha": str(commit.tree_id), "url": _shapes(call).api(call.at, f"/git/trees/{commit.tree_id}")},
         "parents": [{"sha": str(p), "url": "", "html_url": ""} for p in commit.parent_ids],
-        "verification": {
-            "verified": False,
-            "reason": "unsigned",
-            "signature": None,
-            "payload": None,
-            "verified_at": None,
-        },
+        "verification": links.UNSIGNED,
     }
 
 
@@ -449,8 +444,8 @@ def create_check_run(call: Call) -> Answer:
         "conclusion": body.get("conclusion"),
         "started_at": now,
         "completed_at": now if done else None,
-        "details_url": body.get("details_url"),
-        "html_url": None,
+        "details_url": body.get("details_url") or _shapes(call).html(call.at, "/checks"),
+        "html_url": _shapes(call).html(call.at, "/checks"),
         "url": "",
         "output": {
             "title": None,
@@ -502,7 +497,17 @@ def create_status(call: Call) -> Answer:
             {"resource": "Status", "field": "description", "code": "custom", "message": "description is too long"},
         )
     call.at.statuses.append({"sha": call.args[0], **row})
-    _webhooks(call).emit(call.at, "status", call.login, sha=call.args[0], **row)
+    commit = _shapes(call).commit(call.at, call.at.git.repo[call.args[0]])
+    _webhooks(call).emit(
+        call.at,
+        "status",
+        call.login,
+        sha=call.args[0],
+        name=call.at.full_name,
+        branches=[],
+        commit=commit,
+        **row,
+    )
     return 201, row
 
 
@@ -535,7 +540,9 @@ def create_deployment(call: Call) -> Answer:
         "repository_url": _shapes(call).api(call.at),
     }
     call.at.deployments.append(row)
-    _webhooks(call).emit(call.at, "deployment", call.login, action="created", deployment=row)
+    _webhooks(call).emit(
+        call.at, "deployment", call.login, action="created", deployment=row, workflow=None, workflow_run=None
+    )
     return 201, row
 
 
@@ -563,7 +570,18 @@ def create_deployment_status(call: Call) -> Answer:
         "repository_url": "",
     }
     call.at.deployment_statuses.setdefault(deployment, []).append(row)
-    _webhooks(call).emit(call.at, "deployment_status", call.login, action="created", deployment_status=row)
+    shown = next(each for each in call.at.deployments if each["id"] == deployment)
+    _webhooks(call).emit(
+        call.at,
+        "deployment_status",
+        call.login,
+        action="created",
+        deployment_status={**row, "environment": shown["environment"]},
+        deployment=shown,
+        check_run=None,
+        workflow=None,
+        workflow_run=None,
+    )
     return 201, row
 
 
@@ -580,8 +598,9 @@ def create_release(call: Call) -> Answer:
         raise ApiError(422, "Validation Failed", {"resource": "Release", "code": "already_exists", "field": "tag_name"})
     if repo.git.ref(f"refs/tags/{tag}") is None:
         repo.git.set_ref(f"refs/tags/{tag}", repo.git.ref(f"refs/heads/{repo.default_branch}") or "")
+    number = call.world.next_id()
     row = {
-        "id": call.world.next_id(),
+        "id": number,
         "node_id": "RE",
         "tag_name": tag,
         "name": call.body.get("name"),
@@ -591,10 +610,10 @@ def create_release(call: Call) -> Answer:
         "prerelease": False,
         "author": _shapes(call).user(call.login),
         "created_at": stamp(call.world.clock()),
+        "updated_at": stamp(call.world.clock()),
         "published_at": stamp(call.world.clock()),
         "assets": [],
-        "html_url": _shapes(call).html(repo, f"/releases/tag/{tag}"),
-        "url": "",
+        **links.of_release(_shapes(call).api(repo), _shapes(call).html(repo), number, tag),
     }
     repo.releases.append(row)
     _webhooks(call).emit(repo, "release", call.login, action="published", release=row)

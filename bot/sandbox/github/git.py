@@ -110,6 +110,23 @@ class GitStore:
             return None
         return str(index.write_tree(self.repo))
 
+    def rebased(self, base: str, head: str, committer: Person) -> str:
+        """The commits that `head` has and `base` lacks, made anew one after the other on `base`; the last one's id.
+
+        Each keeps its message and author. Raises ValueError where one does not apply.
+        """
+        walker = self.repo.walk(head, pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode.REVERSE)
+        walker.hide(base)
+        for commit in walker:
+            if len(commit.parent_ids) != 1:
+                continue  # a merge brings nothing of its own
+            index = self.repo.merge_trees(commit.parents[0].tree, self.repo[base].tree, commit.tree)
+            if index.conflicts:
+                raise ValueError(f"{commit.id} does not apply to {base}")
+            tree, by = index.write_tree(self.repo), committer.signature()
+            base = str(self.repo.create_commit(None, commit.author, by, commit.message, tree, [pygit2.Oid(hex=base)]))
+        return base
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` contains `old`."""
         return old == new or bool(self.repo.descendant_of(new, old))

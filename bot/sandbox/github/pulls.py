@@ -72,6 +72,10 @@ class Pulls:
             deleted=False,
             forced=False,
             commits=[],
+            head_commit=None,
+            base_ref=None,
+            compare=self._shapes.html(repo, f"/compare/{before or sha}...{sha}"),
+            pusher={"name": login, "email": f"{login}@example.com"},
         )
 
     def _follow(self, repo: Repo, branch: str, sha: str, login: str) -> None:
@@ -113,7 +117,10 @@ class Pulls:
         pull = repo.pulls.get(issue.number)
         if pull is not None:
             shown = self._shapes.pull(repo, pull)
-            self._webhooks.emit(repo, "pull_request", login, action=action, number=pull.number, pull_request=shown)
+            changes: dict[str, Any] = {"changes": {}} if action == "edited" else {}
+            self._webhooks.emit(
+                repo, "pull_request", login, action=action, number=pull.number, pull_request=shown, **changes
+            )
         else:
             self._webhooks.emit(repo, "issues", login, action=action, issue=self._shapes.issue(repo, issue))
 
@@ -123,6 +130,7 @@ class Pulls:
         states = {"APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED", "COMMENT": "COMMENTED"}
         if issue.author == login and event != "COMMENT":
             raise ApiError(422, "Unprocessable Entity", {"message": "Can not approve your own pull request"})
+        url, html = self._shapes.api(repo, f"/pulls/{pull.number}"), self._shapes.html(repo, f"/pull/{pull.number}")
         row = {
             "id": self._world.next_id(),
             "node_id": "RV",
@@ -131,8 +139,9 @@ class Pulls:
             "state": states[event],
             "commit_id": pull.head_sha,
             "submitted_at": stamp(self._world.clock()),
-            "html_url": "",
-            "pull_request_url": "",
+            "html_url": html,
+            "pull_request_url": url,
+            "_links": {"html": {"href": html}, "pull_request": {"href": url}},
             "author_association": "COLLABORATOR",
         }
         pull.reviews.append(row)
@@ -158,8 +167,10 @@ class Pulls:
         if method == "merge":
             message = f"Merge pull request #{pull.number} from {repo.owner}/{pull.head_ref}\n\n{issue.title}"
             sha = repo.git.commit(tree, [base, pull.head_sha], message, author, GITHUB)
-        else:
+        elif method == "squash":
             sha = repo.git.commit(tree, [base], f"{issue.title} (#{pull.number})", author, GITHUB)
+        else:
+            sha = repo.git.rebased(base, pull.head_sha, author)
         pull.merged_at, pull.merged_by, pull.merge_commit_sha = self._world.clock(), login, sha
         pull.base_sha = base
         self.set_state(repo, issue, "closed", login)

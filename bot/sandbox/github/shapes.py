@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from bot.sandbox.github import links
 from bot.sandbox.github.state import App, Issue, Pull, Repo, World
 
 JSON = dict[str, Any]
@@ -39,13 +40,51 @@ class Shapes:
             "avatar_url": "",
             "url": f"{self._world.url}/users/{login}",
             "html_url": f"{self._world.url}/{login}",
+            **links.of_user(f"{self._world.url}/users/{login}"),
             "type": "Bot" if is_bot else "User",
             "site_admin": False,
+        }
+
+    def full_user(self, login: str) -> JSON:
+        """https://docs.github.com/en/rest/users/users#get-the-authenticated-user"""
+        unsaid = ("bio", "blog", "company", "email", "hireable", "location", "name")
+        counts = ("followers", "following", "public_gists", "public_repos")
+        return {
+            **self.user(login),
+            **dict.fromkeys(unsaid),
+            **dict.fromkeys(counts, 0),
+            "created_at": links.BORN,
+            "updated_at": links.BORN,
+        }
+
+    def installation(self, repo: Repo, app: App) -> JSON:
+        """https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app"""
+        number = app.id * 10
+        owner = self.user(repo.owner)
+        return {
+            "id": number,
+            "app_id": app.id,
+            "app_slug": app.slug,
+            "account": owner,
+            "target_id": owner["id"],
+            "target_type": "Organization",
+            "access_tokens_url": f"{self._world.url}/app/installations/{number}/access_tokens",
+            "repositories_url": f"{self._world.url}/installation/repositories",
+            "html_url": f"{self._world.url}/settings/installations/{number}",
+            "permissions": self.app(app)["permissions"],
+            "events": self.app(app)["events"],
+            "repository_selection": "selected",
+            "single_file_name": None,
+            "created_at": links.BORN,
+            "updated_at": links.BORN,
+            "suspended_at": None,
+            "suspended_by": None,
         }
 
     def repository(self, repo: Repo) -> JSON:
         """https://docs.github.com/en/rest/repos/repos#get-a-repository"""
         return {
+            **links.of_repository(self.api(repo), self.html(repo)),
             "id": repo.id,
             "node_id": f"R_{repo.id}",
             "name": repo.name,
@@ -73,8 +112,8 @@ class Shapes:
             "description": None,
             "external_url": "https://example.com",
             "html_url": f"{self._world.url}/apps/{app.slug}",
-            "created_at": "2026-01-01T00:00:00Z",
-            "updated_at": "2026-01-01T00:00:00Z",
+            "created_at": links.BORN,
+            "updated_at": links.BORN,
             "permissions": {"contents": "write", "checks": "write", "deployments": "write"},
             "events": ["push", "pull_request"],
         }
@@ -96,22 +135,29 @@ class Shapes:
                 "tree": {"sha": str(commit.tree_id), "url": self.api(repo, f"/git/trees/{commit.tree_id}")},
                 "url": self.api(repo, f"/git/commits/{sha}"),
                 "comment_count": 0,
+                "verification": links.UNSIGNED,
             },
             "author": self.user(login) if login else None,
             "committer": self.user(login) if login else None,
-            "parents": [{"sha": str(p), "url": self.api(repo, f"/commits/{p}")} for p in commit.parent_ids],
+            "parents": [
+                {"sha": str(p), "url": self.api(repo, f"/commits/{p}"), "html_url": self.html(repo, f"/commit/{p}")}
+                for p in commit.parent_ids
+            ],
         }
 
     def pull(self, repo: Repo, pull: Pull, *, full: bool = True) -> JSON:
         """https://docs.github.com/en/rest/pulls/pulls"""
         issue = repo.issues[pull.number]
+        url, html = self.api(repo, f"/pulls/{pull.number}"), self.html(repo, f"/pull/{pull.number}")
+        issue_url = self.api(repo, f"/issues/{pull.number}")
         shown = {
+            **links.of_pull(url, html, issue_url, self.api(repo), pull.head_sha),
             "id": 50_000 + pull.number,
             "node_id": f"PR_{pull.number}",
             "number": pull.number,
-            "url": self.api(repo, f"/pulls/{pull.number}"),
-            "html_url": self.html(repo, f"/pull/{pull.number}"),
-            "issue_url": self.api(repo, f"/issues/{pull.number}"),
+            "url": url,
+            "html_url": html,
+            "issue_url": issue_url,
             "state": issue.state,
             "locked": False,
             "title": issue.title,
@@ -139,6 +185,10 @@ class Shapes:
                 "mergeable": pull.mergeable,
                 "mergeable_state": states[pull.mergeable],
                 "merged_by": self.user(pull.merged_by) if pull.merged_by else None,
+                "rebaseable": pull.mergeable,
+                "maintainer_can_modify": False,
+                "comments": len(issue.comments),
+                **dict.fromkeys(("review_comments", "commits", "additions", "deletions", "changed_files"), 1),
             }
         return shown
 
@@ -153,11 +203,13 @@ class Shapes:
 
     def issue(self, repo: Repo, issue: Issue) -> JSON:
         """https://docs.github.com/en/rest/issues/issues"""
+        url = self.api(repo, f"/issues/{issue.number}")
         shown = {
+            **links.of_issue(url, self.api(repo)),
             "id": 90_000 + issue.number,
             "node_id": f"I_{issue.number}",
             "number": issue.number,
-            "url": self.api(repo, f"/issues/{issue.number}"),
+            "url": url,
             "html_url": self.html(repo, f"/issues/{issue.number}"),
             "state": issue.state,
             "title": issue.title,
@@ -172,7 +224,13 @@ class Shapes:
             "author_association": "COLLABORATOR",
         }
         if issue.number in repo.pulls:
-            shown["pull_request"] = {"url": self.api(repo, f"/pulls/{issue.number}")}
+            html = self.html(repo, f"/pull/{issue.number}")
+            shown["pull_request"] = {
+                "url": self.api(repo, f"/pulls/{issue.number}"),
+                "html_url": html,
+                "diff_url": f"{html}.diff",
+                "patch_url": f"{html}.patch",
+            }
         return shown
 
     def label(self, repo: Repo, name: str) -> JSON:
@@ -185,6 +243,8 @@ class Shapes:
             "color": "ededed",
             "default": False,
             "description": None,
+            "archived_at": None,
+            "archived_by": None,
         }
 
 
