@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 # --- what a check can need ------------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VersionEvidence:
     """What is known of one model version.
 
@@ -89,6 +90,14 @@ class VersionEvidence:
     signature: Mapping[str, Any] | None = None
     digest: str | Unreadable = ""
     size: int = 0
+
+    @cached_property
+    def metrics_by_name(self) -> Mapping[str, tuple[Metric, ...]]:
+        """The metrics of each name, one for each data set; made once, since every check looks here."""
+        found: dict[str, list[Metric]] = {}
+        for metric in self.metrics:
+            found.setdefault(metric.name, []).append(metric)
+        return {name: tuple(metrics) for name, metrics in found.items()}
 
     @property
     def lineage(self) -> Mapping[str, str]:

@@ -94,9 +94,7 @@ def unreadable(what: Unreadable, required: str) -> Finding:
 
 def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Metric | Finding:
     """The metric that a check means; a finding where there is none, or no telling which."""
-    named = [metric for metric in version.metrics if metric.name == name]
-    if dataset is not None:
-        named = [metric for metric in named if metric.dataset == dataset]
+    named = [m for m in version.metrics_by_name.get(name, ()) if dataset is None or m.dataset == dataset]
     plain = [metric for metric in named if metric.dataset is None]
     candidates = plain or named
     if len(candidates) > 1:
@@ -107,7 +105,7 @@ def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Met
     if candidates:
         return candidates[0]
     where = f" on {dataset}" if dataset else ""
-    hint = did_you_mean(name, (metric.name for metric in version.metrics))
+    hint = did_you_mean(name, version.metrics_by_name)
     return Finding(
         Status.PENDING, f"no metric “{name}”{where}{hint}", "the metric is logged", f"Log the metric “{name}”{where}."
     )

@@ -151,12 +151,12 @@ def _of(version: VersionEvidence) -> dict[str, Any]:
 
 def _metrics(version: VersionEvidence) -> dict[str, float]:
     """Values by name; of a name that was logged for several data sets the one without, else none."""
-    plain = {metric.name: metric.value for metric in version.metrics if metric.dataset is None}
-    for name in {metric.name for metric in version.metrics} - plain.keys():
-        values = [metric.value for metric in version.metrics if metric.name == name]
-        if len(values) == 1:
-            plain[name] = values[0]
-    return plain
+    values = {}
+    for name, metrics in version.metrics_by_name.items():
+        candidates = [metric for metric in metrics if metric.dataset is None] or metrics
+        if len(candidates) == 1:
+            values[name] = candidates[0].value
+    return values
 
 
 def _read(said: str | Mapping[str, Any]) -> Expression:
