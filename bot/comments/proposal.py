@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -12,7 +11,7 @@ from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.world import LIVE_MARKER, ChangeKind, Evaluation
 from policies.evidence import Metric, Run
-from policies.verdict import Outcome, Severity, Status
+from policies.verdict import Outcome, Severity, Status, Verdict
 
 _START: Final = "<!-- promotion-bot:status -->"
 _END: Final = "<!-- promotion-bot:evidence -->"
@@ -23,6 +22,12 @@ SIGNS: Final[Mapping[Status, str]] = {
     Status.PENDING: "⏳ pending",
     Status.ERROR: "⚠️ error",
     Status.SKIPPED: "⏭️ skipped",
+}
+_SAYS: Final[Mapping[Status, str]] = {
+    Status.PASS: "passed every required check",
+    Status.FAIL: "does not pass",
+    Status.PENDING: "waits for evidence",
+    Status.ERROR: "cannot be judged yet",
 }
 
 
@@ -62,11 +67,9 @@ def _status(standing: Standing) -> Iterator[str]:
 
 def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     verdict = evaluation.verdict
-    required = [o for o in verdict.outcomes if o.severity is Severity.REQUIRED]
-    passed = sum(o.status in (Status.PASS, Status.SKIPPED) for o in required)
     sign = SIGNS[verdict.status].split()[0]
     version = f"{inert(evaluation.evidence.subject.name)} v{evaluation.entry.version}"
-    yield f"### {sign} {version} for **{change.environment}**: {passed} of {len(required)} required checks passed"
+    yield f"### {sign} {version} for **{change.environment}** {_SAYS[verdict.status]}"
     rules = change.rules
     if rules is None:
         return
@@ -80,6 +83,7 @@ def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
 
 
 def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
+    yield _count(evaluation.verdict)
     yield checks_table(evaluation.verdict.outcomes)
     remedies = [o for o in evaluation.verdict.outcomes if o.remedy and o.status is not Status.PASS]
     if remedies:
@@ -89,6 +93,12 @@ def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     if change.rules is not None:
         yield "\n".join(_effects(change.rules, change.before, evaluation.entry))
     yield "\n".join(_rollback(change))
+
+
+def _count(verdict: Verdict) -> str:
+    required = [o for o in verdict.outcomes if o.severity is Severity.REQUIRED]
+    passed = sum(o.status in (Status.PASS, Status.SKIPPED) for o in required)
+    return f"Policy {inert(verdict.policy)}: {passed} of {len(required)} required checks passed."
 
 
 def checks_table(outcomes: tuple[Outcome, ...]) -> str:
@@ -162,13 +172,3 @@ def _rollback(change: ProposedChange) -> Iterator[str]:
             f"Revert this pull request: v{change.before.version} becomes live again, and the bot proposes nothing newer"
             " until somebody says so."
         )
-
-
-def settled(text: str) -> bool:
-    """Whether the text says already what became of the proposal."""
-    return LIVE_MARKER in text
-
-
-def without_times(text: str) -> str:
-    """The text without what differs each time it is written; for comparing."""
-    return re.sub(r" since \d{4}-\d\d-\d\d \d\d:\d\d UTC", "", text)
