@@ -37,10 +37,10 @@ def _outcome(check: PolicyCheck, evidence: Evidence, now: datetime) -> Outcome:
 
 
 def _found(check: PolicyCheck, evidence: Evidence, now: datetime) -> Finding:
-    """What the check found; skipped where its condition is false."""
+    """What the check found; skipped where its condition is false, never where nobody can tell."""
     if check.when is not None:
         condition = check.when.judge(evidence, now)
-        if condition.status is Status.FAIL:
+        if condition.status is Status.FAIL and condition.conclusive:
             return Finding(Status.SKIPPED, f"does not apply: {check.when.source}", "only when that is true")
         if condition.status is not Status.PASS:
             return condition

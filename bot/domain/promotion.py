@@ -162,7 +162,7 @@ def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
     """What is not in the manifest any more, refused or lost: its issues have nothing left to ask for."""
     for judgement in state.judgements:
         stands = judgement is state.judgements[-1] and judgement.entry == state.desired
-        if judgement.completed is Completion.FAILURE and not stands:
+        if judgement.ruling is Ruling.REFUSED and judgement.completed is Completion.FAILURE and not stands:
             yield CloseRefusedChange(state.rules.name, judgement.commit)
             yield CompleteJudgement(
                 state.rules.name,

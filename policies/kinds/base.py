@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from policies.verdict import Status
 class Finding:
     """What one check found; the engine makes an outcome of it, with its time-out, severity and the policy's remedy.
 
+    `conclusive` is false for a fail that only says that nothing can be said, such as a NaN: its opposite is no pass.
     `parts` are the findings that this one was composed of, each with its name and kind.
     """
 
@@ -26,6 +27,7 @@ class Finding:
     measured: str
     required: str
     remedy: str = ""
+    conclusive: bool = True
     parts: tuple[tuple[str, str, Finding], ...] = ()
 
 
@@ -100,7 +102,11 @@ def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Met
     if len(candidates) > 1:
         sets = ", ".join(sorted(str(metric.dataset) for metric in candidates))
         return Finding(
-            Status.FAIL, f"“{name}” was logged for several data sets: {sets}", "one value", "Name the `dataset`."
+            Status.FAIL,
+            f"“{name}” was logged for several data sets: {sets}",
+            "one value",
+            "Name the `dataset`.",
+            conclusive=False,
         )
     if candidates:
         return candidates[0]
@@ -120,11 +126,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def not_finite(value: float) -> bool:
     """Whether a value is no number that can be compared."""
     return not math.isfinite(value)
-
-
-def bounds_complaints(said: Mapping[str, Any], names: Sequence[str]) -> Iterator[Complaint]:
-    """Numbers that are not finite."""
-    for name in names:
-        value = said.get(name)
-        if isinstance(value, float) and not_finite(value):
-            yield (name,), f"“{value}” is not a number to compare with"

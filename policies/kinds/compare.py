@@ -75,7 +75,8 @@ class CompareCheck:
         if isinstance(mine, Finding):
             return mine
         if not_finite(mine.value):
-            return Finding(Status.FAIL, str(mine.value), rule, "The metric is not a number: look at the run.")
+            remedy = "The metric is not a number: look at the run."
+            return Finding(Status.FAIL, str(mine.value), rule, remedy, conclusive=False)
         if evidence.champion is None:
             return self._absent(number(mine.value), "nothing is live to compare with")
         theirs = find_metric(evidence.champion, self.metric, self.dataset)

@@ -45,6 +45,7 @@ class Composition:
             f"{passed} of {len(findings)} pass",
             self.required,
             " ".join(dict.fromkeys(remedies)),
+            conclusive=all(finding.conclusive for finding in findings),
             parts=tuple((p.name, p.kind, f) for p, f in zip(self.parts, findings, strict=True)),
         )
 
@@ -60,9 +61,11 @@ def _some(findings: tuple[Finding, ...]) -> Status:
 
 
 def _none(findings: tuple[Finding, ...]) -> Status:
-    """The opposite of a pass or a fail; nothing else turns round."""
-    (status,) = {finding.status for finding in findings}
-    return {Status.PASS: Status.FAIL, Status.FAIL: Status.PASS}.get(status, status)
+    """The opposite of a pass or of a fail that means one; nothing else turns round."""
+    (finding,) = findings
+    if finding.status is Status.FAIL and finding.conclusive:
+        return Status.PASS
+    return Status.FAIL if finding.status is Status.PASS else finding.status
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Expression:
 
     def _failed(self, why: str) -> Finding:
         remedy = "Mend the expression; numbers of metrics have a decimal point, as in 2.0."
-        return Finding(Status.FAIL, f"cannot be computed: {why}", self.source, remedy)
+        return Finding(Status.FAIL, f"cannot be computed: {why}", self.source, remedy, conclusive=False)
 
     def _absent(self) -> Finding:
         passes = self.if_absent is IfAbsent.PASS

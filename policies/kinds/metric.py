@@ -43,9 +43,8 @@ class MetricCheck:
         if isinstance(metric, Finding):
             return metric
         if not_finite(metric.value):
-            return Finding(
-                Status.FAIL, str(metric.value), self.required, "The metric is not a number: look at the run."
-            )
+            remedy = "The metric is not a number: look at the run."
+            return Finding(Status.FAIL, str(metric.value), self.required, remedy, conclusive=False)
         value = exact(metric.value)
         too_low = self.low is not None and value < exact(self.low)
         too_high = self.high is not None and value > exact(self.high)

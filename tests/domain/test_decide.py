@@ -11,6 +11,7 @@ from bot.domain.actions import (
     Action,
     CloseLostVersion,
     CloseProposal,
+    CloseRefusedChange,
     CompleteJudgement,
     CreateRelease,
     CreateTag,
@@ -394,3 +395,12 @@ def test_a_live_version_that_was_deleted_is_reported_once_and_until_another_is_l
     assert of(ReportLostVersion, decide(world(staging=told), NOW)) == []
     mended = replace(told, desired=entry(2), judgements=(*told.judgements, judgement(2, commit="c2")))
     assert of(CloseLostVersion, decide(world(version(2), staging=mended), NOW)) == [CloseLostVersion("staging", "c1")]
+
+
+def test_a_lost_version_that_something_else_replaced_is_closed_once() -> None:
+    lost = judgement(2, commit="b", completed=Completion.FAILURE)
+    state = EnvironmentState(STAGING, desired=entry(1), judgements=(lost, judgement(1, commit="c")))
+    actions = decide(world(version(1), staging=state), NOW)
+    assert of(CloseLostVersion, actions) == [CloseLostVersion("staging", "b")]
+    assert of(CloseRefusedChange, actions) == []
+    assert [a.completion for a in of(CompleteJudgement, actions)] == [Completion.INACTIVE]  # type: ignore[attr-defined]
