@@ -9,6 +9,8 @@ from typing import Final
 
 from bot.comments import checks, issues
 from bot.domain.actions import Action, LookAgain, LookAt, SetCheck, UpdateBody
+from bot.domain.candidates import evaluations_needed, patience
+from bot.domain.errors import Misconfigured
 from bot.domain.gates import (
     Fate,
     Gate,
@@ -27,8 +29,9 @@ from bot.domain.keys import (
     RepositoryKey,
 )
 from bot.domain.pipeline import Pipeline
-from bot.domain.promotion import decide, evaluations_needed, patience
+from bot.domain.promotion import decide
 from bot.domain.pull_requests import CheckState, PullRequest
+from bot.gateways.github.client import GitHubRefusal
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, Problem
 from workers.apply import Effects, says_the_same
@@ -74,11 +77,11 @@ def _owners(model: str, gateways: Gateways) -> list[str]:
 
 
 def _pipelines(gateways: Gateways) -> dict[str, Pipeline]:
-    """The pipelines of the served repositories, those that can be read, by repository."""
+    """The pipelines of the served repositories by repository; where the bot cannot read, it cannot act either."""
     pipelines = {}
     for name in gateways.settings.repositories:
-        repository = gateways.github(name)
-        with suppress(InvalidDocument):
+        with suppress(InvalidDocument, Misconfigured, GitHubRefusal):
+            repository = gateways.github(name)
             pipelines[name] = DeployFiles(repository).pipeline(repository.git.head()).pipeline
     return pipelines
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from bot.domain import naming
 from bot.domain.approvals import Approvals
 from bot.domain.authorisation import kind_of_change
+from bot.domain.candidates import evaluations_needed
 from bot.domain.manifest import Entry, Manifest
 from bot.domain.pipeline import Environment, Merge
-from bot.domain.promotion import evaluations_needed
 from bot.domain.pull_requests import CheckName, PullRequest
 from bot.domain.versions import RegisteredModel
 from bot.domain.world import (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.gates import Gate, Standing
 from bot.domain.keys import Key
 from bot.domain.manifest import Entry
-from bot.domain.world import Completion, Evaluation, Judgement
+from bot.domain.world import Completion, Evaluation, Judgement, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,3 +256,13 @@ Action = (
     | LookAt
     | LookAgain
 )
+
+
+def tag_missing(world: Observation, version: int, wanted: Mapping[str, str]) -> Iterator[SetVersionTags]:
+    """Write the tags that the version does not carry yet; nothing where it carries them all or is gone."""
+    registered = world.version(version)
+    if registered is None:
+        return
+    missing = {key: value for key, value in wanted.items() if registered.tags.get(key) != value}
+    if missing:
+        yield SetVersionTags(version, missing)

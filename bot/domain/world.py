@@ -12,7 +12,7 @@ from bot.domain.fingerprint import Fingerprint
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Pipeline
 from bot.domain.pull_requests import Check, PullRequest
-from bot.domain.versions import RegisteredModel
+from bot.domain.versions import ModelVersion, RegisteredModel
 from policies.evidence import Evidence, Unreadable
 from policies.verdict import Verdict
 
@@ -214,6 +214,10 @@ class Observation:
     environments: Mapping[str, EnvironmentState]
     adopting: str | None = None
     sweep_interval: float = 300.0
+
+    def version(self, number: int) -> ModelVersion | None:
+        """A version of the model; None where the registry does not have it (any more)."""
+        return self.registered.version(number) if self.registered else None
 
     def with_state(self, state: EnvironmentState) -> Observation:
         """The world with one environment's state replaced."""

@@ -29,9 +29,10 @@ from bot.domain.actions import (
     StartCommitCheck,
 )
 from bot.domain.approvals import ApprovalRule, Approvals
+from bot.domain.candidates import candidates
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import parse_pipeline
-from bot.domain.promotion import candidates, decide
+from bot.domain.promotion import decide
 from bot.domain.pull_requests import Check, CheckName, CheckState, Login, PullRequest
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import (
@@ -404,3 +405,11 @@ def test_a_lost_version_that_something_else_replaced_is_closed_once() -> None:
     assert of(CloseLostVersion, actions) == [CloseLostVersion("staging", "b")]
     assert of(CloseRefusedChange, actions) == []
     assert [a.completion for a in of(CompleteJudgement, actions)] == [Completion.INACTIVE]  # type: ignore[attr-defined]
+
+
+def test_an_adopted_version_that_is_lost_is_told_until_something_else_goes_live() -> None:
+    adopted = replace(judgement(1, commit="a", completed=Completion.SUCCESS), kind=ChangeKind.ADOPTION)
+    state = EnvironmentState(STAGING, desired=entry(1), judgements=(adopted,))
+    assert of(ReportLostVersion, decide(world(staging=state), NOW)) == [ReportLostVersion("staging", "a", entry(1))]
+    mended = replace(state, desired=entry(2), judgements=(adopted, judgement(2, commit="b", live=False)))
+    assert of(CloseLostVersion, decide(world(version(2), staging=mended), NOW)) == [CloseLostVersion("staging", "a")]

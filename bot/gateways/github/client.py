@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
@@ -37,6 +38,20 @@ class GitHubRefusal(Refused):
         super().__init__(f"GitHub refused {what}: {messages} ({status})")
         self.status = status
         self.messages = messages
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request to the API, before somebody signs it."""
+
+    verb: str
+    path: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.path}"
 
 
 class GitHubClient:
@@ -70,7 +85,7 @@ class GitHubClient:
     def _ask_login(self) -> str:
         if self.app_id is None:
             return str(self.get("", "/user")["login"])
-        return f"{self._send(self._as_app(), 'GET', '/app')[1]['slug']}[bot]"
+        return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
 
     def prepare(self, repository: str) -> None:
         """Sign in now, so that processes forked afterwards share the installation's token while it is valid."""
@@ -115,7 +130,7 @@ class GitHubClient:
             return self._memo[key]
         known = self._cache.get(key)
         if known is None:
-            body = self._request(repository, "GET", path)[1]
+            body = self._request(repository, _Request("GET", path))[1]
             self._cache.set(key, json.dumps(body).encode(), _IMMUTABLE_TTL)
         else:
             body = json.loads(known)
@@ -132,7 +147,7 @@ class GitHubClient:
 
     def write(self, repository: str, verb: str, path: str, body: Mapping[str, object] | None = None) -> JSON:
         """The answer of one POST, PATCH, PUT or DELETE; raises GitHubRefusal where GitHub says no."""
-        return self._request(repository, verb, path, body=body)[1]
+        return self._request(repository, _Request(verb, path, body=body))[1]
 
     # --- how ------------------------------------------------------------------------------------------------------
 
@@ -142,7 +157,7 @@ class GitHubClient:
         known = self._cache.get(key)
         stored: dict[str, JSON] | None = json.loads(known) if known else None
         headers = {"If-None-Match": stored["etag"]} if stored else {}
-        status, body, answered = self._request(repository, "GET", path, parameters=parameters, headers=headers)
+        status, body, answered = self._request(repository, _Request("GET", path, parameters, headers))
         if status == 304 and stored is not None:
             return stored
         answer = {"etag": answered.get("etag", ""), "link": answered.get("link", ""), "body": body}
@@ -150,33 +165,15 @@ class GitHubClient:
             self._cache.set(key, json.dumps(answer).encode(), _CONDITIONAL_TTL)
         return answer
 
-    def _request(
-        self,
-        repository: str,
-        verb: str,
-        path: str,
-        *,
-        parameters: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> tuple[int, JSON, Mapping[str, str]]:
-        requester = self._requester(repository)
-        return self._send(requester, verb, path, parameters=parameters, headers=headers, body=body)
+    def _request(self, repository: str, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+        return self._send(self._requester(repository), request)
 
-    def _send(
-        self,
-        requester: Requester,
-        verb: str,
-        path: str,
-        *,
-        parameters: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> tuple[int, JSON, Mapping[str, str]]:
-        what = f"{verb} {path}"
+    @staticmethod
+    def _send(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+        what, body = str(request), None if request.body is None else dict(request.body)
         try:
             status, answered, text = requester.requestJson(
-                verb, path, dict(parameters or {}), dict(headers or {}), None if body is None else dict(body)
+                request.verb, request.path, dict(request.parameters), dict(request.headers), body
             )
         except (GithubException, requests.RequestException) as error:
             raise _translated(error, what) from error
@@ -204,7 +201,7 @@ class GitHubClient:
         if known is not None:
             return int(known)
         try:
-            answer = self._send(self._as_app(), "GET", f"/repos/{repository}/installation")[1]
+            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
         except GitHubRefusal as refusal:
             raise Misconfigured(
                 f"the GitHub App {self.app_id} is not installed on {repository}: install it there, or take the"

@@ -1,0 +1,148 @@
+"""New proposals: which versions an environment asks for, what their verdicts say, and what is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from bot.domain.actions import Action, LookAgain, OpenProposal, tag_missing
+from bot.domain.pipeline import After, Manual, OnAlias, OnRegistration, OnTag
+from bot.domain.versions import VersionStatus
+from bot.domain.world import EnvironmentState, Evaluation, Observation
+from policies.verdict import Status
+
+PENDING_FIRST_LOOK = timedelta(seconds=5)
+_LONGEST_REASON = 2000  # characters; MLflow refuses tag values that are much longer
+
+
+def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
+    """Open a proposal for each environment's newest version that its policy accepts; say why others are refused."""
+    for position, state in enumerate(world.states):
+        yield from _say_verdicts(world, state, now, is_first=position == 0)
+        yield from _look_when_soaked(world, state, now)
+        candidate = passing_candidate(world, state, now)
+        if candidate is None or any(p.is_open and p.version == candidate.entry.version for p in state.proposals):
+            continue
+        if state.desired is not None and state.desired.version == candidate.entry.version:
+            continue
+        yield from tag_missing(world, candidate.entry.version, {"promotion.release": candidate.entry.release})
+        yield OpenProposal(state.rules.name, state.live, candidate)
+
+
+def candidates(world: Observation, state: EnvironmentState, now: datetime) -> tuple[int, ...]:
+    """The versions that the environment's rule names and that may be proposed, newest first.
+
+    They are newer than what is live and than every version that was refused by a person or superseded, and were never
+    live here before. Empty while the environment is held.
+    """
+    if world.registered is None or state.held:
+        return ()
+    floor = max(
+        (
+            *(j.entry.version for j in state.authorised if j.entry),
+            *(p.version for p in state.proposals if p.was_closed_unmerged),
+        ),
+        default=0,
+    )
+    named = _named_by_rule(world, state, now)
+    return tuple(
+        v.version
+        for v in reversed(world.registered.versions)
+        if v.version > floor and v.version in named and v.status is VersionStatus.READY
+    )
+
+
+def evaluations_needed(world: Observation, now: datetime) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """For each environment the versions whose verdict is asked for, newest first.
+
+    The first that passes ends an environment's list: what is older than it is not looked at.
+    """
+    return tuple((state.rules.name, wanted) for state in world.states if (wanted := _wanted(world, state, now)))
+
+
+def _wanted(world: Observation, state: EnvironmentState, now: datetime) -> tuple[int, ...]:
+    oldest_open = min((p.version for p in state.open_proposals), default=0)
+    proposed = {p.version for p in state.open_proposals}
+    named = {v for v in candidates(world, state, now) if v >= oldest_open}
+    return tuple(sorted(named | proposed, reverse=True))
+
+
+def passing_candidate(world: Observation, state: EnvironmentState, now: datetime) -> Evaluation | None:
+    """The newest candidate whose policy passed, as far as it was evaluated."""
+    for version in candidates(world, state, now):
+        evaluation = state.evaluations.get(version)
+        if evaluation is not None and evaluation.verdict.status is Status.PASS:
+            return evaluation
+    return None
+
+
+def _named_by_rule(world: Observation, state: EnvironmentState, now: datetime) -> frozenset[int]:
+    if world.registered is None:
+        return frozenset()
+    match state.rules.propose:
+        case OnRegistration():
+            return frozenset(v.version for v in world.registered.versions)
+        case OnTag(key, value):
+            return frozenset(v.version for v in world.registered.versions if v.tags.get(key) == value)
+        case OnAlias(alias):
+            named = world.registered.aliases.get(alias)
+            return frozenset() if named is None else frozenset({named})
+        case After(environment, soak):
+            since = _live_since(world.environments[environment])
+            earlier = world.environments[environment].live
+            soaked = since is not None and now >= since + soak
+            return frozenset({earlier.version}) if earlier is not None and soaked else frozenset()
+        case Manual():
+            return frozenset()
+
+
+def _live_since(state: EnvironmentState) -> datetime | None:
+    """When the live entry went live, by GitHub's clock; None while it is on its way."""
+    return state.last.completed_at if state.last else None
+
+
+def _look_when_soaked(world: Observation, state: EnvironmentState, now: datetime) -> Iterator[Action]:
+    rule = state.rules.propose
+    if not isinstance(rule, After):
+        return
+    since = _live_since(world.environments[rule.environment])
+    if since is not None and now < since + rule.soak:
+        yield LookAgain(since + rule.soak)
+
+
+def _say_verdicts(world: Observation, state: EnvironmentState, now: datetime, *, is_first: bool) -> Iterator[Action]:
+    """Write each candidate's verdict on the version, and come back for what is pending."""
+    environment = state.rules.name
+    proposed = {p.version for p in state.open_proposals}
+    for version, evaluation in sorted(state.evaluations.items(), reverse=True):
+        tags: dict[str, str] = {}
+        match evaluation.verdict.status:
+            case Status.PASS if is_first:
+                tags = {"validation_status": "passed"}
+            case Status.FAIL:
+                tags = {f"promotion.{environment}.policy": evaluation.policy}
+                if version not in proposed:
+                    tags[f"promotion.{environment}.status"] = "refused"
+                tags[f"promotion.{environment}.reason"] = refusal(evaluation)
+                if is_first:
+                    tags["validation_status"] = "failed"
+            case Status.PENDING | Status.ERROR:
+                if version not in proposed:
+                    tags = {f"promotion.{environment}.status": "waiting"}
+                yield LookAgain(now + patience(evaluation.evidence.asked_at, now, world.sweep_interval))
+        yield from tag_missing(world, version, tags)
+
+
+def refusal(evaluation: Evaluation) -> str:
+    """Why a version was refused, in one line a failed check."""
+    lines = (
+        f"{o.check}: measured {o.measured}, required {o.required}" + (f". {o.remedy}" if o.remedy else "")
+        for o in evaluation.verdict.having(Status.FAIL)
+    )
+    return "\n".join(lines)[:_LONGEST_REASON]
+
+
+def patience(since: datetime, now: datetime, longest: float) -> timedelta:
+    """How long to wait before looking at pending evidence again: 5 s at first, then ever longer, up to the sweep's."""
+    waited = max(timedelta(), now - since)
+    return min(max(PENDING_FIRST_LOOK, waited / 2), max(PENDING_FIRST_LOOK, timedelta(seconds=longest)))
