@@ -17,7 +17,7 @@ from githubkit_schemas.latest import models as m
 from pydantic import TypeAdapter
 
 from bot.sandbox.github import GitHubSandbox
-from bot.sandbox.github.server import ROUTES
+from bot.sandbox.github.calls import ROUTES
 
 REPO = "/repos/acme/models"
 
@@ -114,6 +114,13 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     issue = bot("POST", f"{REPO}/issues", m.Issue, title="Wrong", body="Text", labels=["promotion"])["number"]
     alice("GET", f"{REPO}/issues?state=all", list[m.Issue])
     alice("GET", f"{REPO}/issues/{issue}", m.Issue)
+    comment = alice("POST", f"{REPO}/issues/{issue}/comments", m.IssueComment, body="/status")["id"]
+    alice("GET", f"{REPO}/issues/{issue}/comments", list[m.IssueComment])
+    alice("PATCH", f"{REPO}/issues/comments/{comment}", m.IssueComment, body="/help")
+    bot("POST", f"{REPO}/issues/comments/{comment}/reactions", m.Reaction, content="eyes")
+    alice("GET", f"{REPO}/issues/comments/{comment}/reactions", list[m.Reaction])
+    alice("GET", f"{REPO}/issues/comments/{comment}", m.IssueComment)
+    alice("DELETE", f"{REPO}/issues/comments/{comment}", None)
     bot("PATCH", f"{REPO}/issues/{issue}", m.Issue, state="closed")
     repository.push({"versions.yaml": "models: {b: 2}\n"})
 

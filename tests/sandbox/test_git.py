@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
-from bot.sandbox.github.server import ApiError
+from bot.sandbox.github.errors import ApiError
 
 FILES = {"a.txt": "one\n", "folder/b.txt": "two\n"}
 

@@ -6,6 +6,7 @@ from bot.gateways.cache import Cache
 from bot.gateways.github.api import RepositoryApi
 from bot.gateways.github.checks import Checks
 from bot.gateways.github.client import GitHubClient
+from bot.gateways.github.comments import Comments
 from bot.gateways.github.deployments import Deployments
 from bot.gateways.github.git import Git
 from bot.gateways.github.issues import Issues
@@ -27,4 +28,5 @@ class Repository:
         self.deployments = Deployments(api)
         self.releases = Releases(api)
         self.issues = Issues(api)
+        self.comments = Comments(api)
         self.people = People(api)

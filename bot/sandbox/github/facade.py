@@ -13,13 +13,12 @@ from typing import Any, Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bot.sandbox.github import api, pages
+from bot.sandbox.github import endpoints as endpoints  # registers them
+from bot.sandbox.github import pages
+from bot.sandbox.github.calls import House
 from bot.sandbox.github.git import GitStore, Person
-from bot.sandbox.github.pulls import Pulls
 from bot.sandbox.github.server import Fault, Seen, Server
-from bot.sandbox.github.shapes import Shapes
-from bot.sandbox.github.state import App, Hook, Pull, Repo, Token, World
-from bot.sandbox.github.webhooks import Webhooks
+from bot.sandbox.github.state import App, Comment, Hook, Pull, Repo, Token, World
 
 
 class GitHubSandbox:
@@ -28,11 +27,9 @@ class GitHubSandbox:
     def __init__(self) -> None:
         self.world = World()
         self._folder = tempfile.TemporaryDirectory(prefix="github-sandbox-")
-        shapes = Shapes(self.world)
-        self.webhooks = Webhooks(self.world, shapes)
-        self._pulls = Pulls(self.world, shapes, self.webhooks)
-        self._server = Server(self.world, pages.Pages(self.world, self._pulls).answer)
-        api.serve_world(self.world, shapes, self.webhooks, self._pulls)
+        self._house = House.of(self.world)
+        self.webhooks = self._house.webhooks
+        self._server = Server(self._house, pages.Pages(self._house).answer)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -44,7 +41,6 @@ class GitHubSandbox:
     ) -> None:
         self.webhooks.stop()
         self._server.stop()
-        api.forget_world(self.world)
         self._folder.cleanup()
 
     @property
@@ -65,6 +61,14 @@ class GitHubSandbox:
     def fail(self, pattern: str, times: int = 1, status: int = 502, *, after: bool = False, **headers: str) -> None:
         """Answer the next requests whose `METHOD path` matches with an error, before or after they took effect."""
         self._server.faults.append(Fault(re.compile(pattern), times, status, dict(headers), after=after))
+
+    def hang(self, pattern: str, times: int = 1, seconds: float = 3600) -> None:
+        """Let the next requests that match wait for an answer, until the time is over or the stand-in stops."""
+        self._server.faults.append(Fault(re.compile(pattern), times, 504, hang=seconds))
+
+    def limit(self, login: str, left: int = 0, reset_in: float = 3600) -> None:
+        """Let somebody make only so many more requests until the rate limit starts anew, in seconds from now."""
+        self._server.allow(login, left, reset_in)
 
     def add_user(self, *logins: str) -> None:
         """Have these people."""
@@ -111,7 +115,7 @@ class GitHubSandbox:
         self.world.repos[full_name.lower()] = repo
         tree = git.tree_with(None, {path: text.encode() for path, text in files.items()})
         git.set_ref("refs/heads/main", git.commit(tree, [], "Initial commit", Person(owner, f"{owner}@example.com")))
-        return SandboxRepository(self, repo, self._pulls)
+        return SandboxRepository(self, repo, self._house)
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class SandboxRepository:
 
     github: GitHubSandbox
     repo: Repo
-    _pulls: Pulls
+    _house: House
 
     def add_hook(self, url: str, secret: str) -> None:
         """Have the repository's changes delivered to an address."""
@@ -144,13 +148,13 @@ class SandboxRepository:
             tree = git.tree_with(str(git.repo[parent].tree_id), contents)
             sha = git.commit(tree, [parent], message, Person(as_user, f"1+{as_user}@users.noreply.github.com"))
             git.set_ref(f"refs/heads/{branch}", sha)
-            self._pulls.after_push(self.repo, f"refs/heads/{branch}", sha, as_user, before=parent)
+            self._house.pulls.after_push(self.repo, f"refs/heads/{branch}", sha, as_user, before=parent)
             return sha
 
     def open_pull(self, branch: str, title: str, as_user: str = "alice", body: str = "") -> SandboxPull:
         """Open a pull request of a branch."""
         with self.github.world.lock:
-            return self.pull(self._pulls.create(self.repo, title, branch, "main", body, as_user).number)
+            return self.pull(self._house.pulls.create(self.repo, title, branch, "main", body, as_user).number)
 
     def revert(self, number: int, as_user: str) -> SandboxPull:
         """Press GitHub's revert button on a merged pull request."""
@@ -163,7 +167,7 @@ class SandboxRepository:
             author = Person(as_user, f"1+{as_user}@users.noreply.github.com")
             sha = git.commit(str(index.write_tree(git.repo)), [self.head()], title, author)
             git.set_ref(f"refs/heads/{branch}", sha)
-            self._pulls.after_push(self.repo, f"refs/heads/{branch}", sha, as_user, created=True)
+            self._house.pulls.after_push(self.repo, f"refs/heads/{branch}", sha, as_user, created=True)
             return self.open_pull(branch, title, as_user, f"Reverts {self.repo.full_name}#{number}")
 
     def pull(self, number: int) -> SandboxPull:
@@ -274,16 +278,33 @@ class SandboxPull:
         """Request changes."""
         self._review(as_user, "REQUEST_CHANGES")
 
+    def dismiss_reviews(self, as_user: str) -> None:
+        """Dismiss every review."""
+        with self.repository.github.world.lock:
+            for row in self.pull.reviews:
+                self.repository._house.pulls.dismiss(self.repository.repo, self.pull, row["id"], as_user)  # noqa: SLF001
+
+    def comment(self, as_user: str, body: str) -> int:
+        """Comment on it; the comment's id."""
+        with self.repository.github.world.lock:
+            repo = self.repository.repo
+            return self.repository._house.comments.add(repo, repo.issues[self.number], as_user, body).id  # noqa: SLF001
+
+    @property
+    def comments(self) -> list[Comment]:
+        """What was said under it, oldest first."""
+        return list(self.repository.repo.issues[self.number].comments)
+
     def merge(self, as_user: str, method: str = "merge") -> str:
         """Merge it."""
         with self.repository.github.world.lock:
-            return self.repository._pulls.merge(self.repository.repo, self.pull, as_user, method, None)  # noqa: SLF001
+            return self.repository._house.pulls.merge(self.repository.repo, self.pull, as_user, method, None)  # noqa: SLF001
 
     def close(self, as_user: str) -> None:
         """Close it unmerged."""
         with self.repository.github.world.lock:
             issue = self.repository.repo.issues[self.number]
-            self.repository._pulls.set_state(self.repository.repo, issue, "closed", as_user)  # noqa: SLF001
+            self.repository._house.pulls.set_state(self.repository.repo, issue, "closed", as_user)  # noqa: SLF001
 
     def check(self, name: str) -> str | None:
         """How the newest check run or status of a name on its head stands."""
@@ -295,4 +316,4 @@ class SandboxPull:
 
     def _review(self, as_user: str, event: str) -> None:
         with self.repository.github.world.lock:
-            self.repository._pulls.review(self.repository.repo, self.pull, as_user, event, "")  # noqa: SLF001
+            self.repository._house.pulls.review(self.repository.repo, self.pull, as_user, event, "")  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 _OF_USER: Final = {
@@ -65,6 +66,7 @@ _COUNTS: Final = (
     "watchers",
     "watchers_count",
 )
+REACTIONS: Final = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
 BORN: Final = "2026-01-01T00:00:00Z"
 UNSIGNED: Final[Any] = {
     "verified": False,
@@ -136,15 +138,20 @@ def of_pull(url: str, html: str, issue: str, repository: str, head: str) -> dict
     }
 
 
+def reactions(url: str, contents: Sequence[str]) -> dict[str, Any]:
+    """How many reactions of each kind what has the address `url` got."""
+    counted = {content: list(contents).count(content) for content in REACTIONS}
+    return {"url": f"{url}/reactions", "total_count": len(contents), **counted}
+
+
 def of_issue(url: str, repository: str) -> dict[str, Any]:
     """What stands around an issue's text."""
-    thumbs = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
     return {
         "repository_url": repository,
         "labels_url": f"{url}/labels{{/name}}",
         "comments_url": f"{url}/comments",
         "events_url": f"{url}/events",
-        "reactions": {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(thumbs, 0)},
+        "reactions": reactions(url, ()),
         "locked": False,
         "active_lock_reason": None,
         "assignee": None,

@@ -11,9 +11,9 @@ from typing import Final
 from markdown_it import MarkdownIt
 from werkzeug.wrappers import Request, Response
 
-from bot.sandbox.github.pulls import Pulls
-from bot.sandbox.github.server import ApiError
-from bot.sandbox.github.state import Repo, World
+from bot.sandbox.github.calls import House
+from bot.sandbox.github.errors import ApiError
+from bot.sandbox.github.state import Issue, Repo
 
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2328}
@@ -27,9 +27,10 @@ pre{background:#f6f8fa;padding:1rem;overflow:auto}code{background:#f6f8fa;paddin
 class Pages:
     """Answers what a browser asks; everything else is the API's."""
 
-    def __init__(self, world: World, pulls: Pulls) -> None:
-        self._world = world
-        self._pulls = pulls
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._world = house.world
+        self._pulls = house.pulls
         self._form_token = secrets.token_hex(16)
         # HTML comments vanish and other HTML is shown as text, as far as the bot's own texts need it.
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table").enable("strikethrough")
@@ -70,17 +71,15 @@ class Pages:
 
     def _one(self, repo: Repo, number: int, message: str) -> Response:
         issue = repo.issues[number]
-        text = self._markdown.render(re.sub(r"<!--.*?-->", "", issue.body, flags=re.DOTALL))
         parts = [f"<p><b>{html.escape(message)}</b></p>" if message else ""]
         parts.append(
             f"<p>{self._state(repo, number)} · opened by {html.escape(issue.author)}"
             f" · {html.escape(', '.join(issue.labels))}</p>"
         )
-        parts.append(f'<div class="card">{text}</div>')
+        parts.append(self._card(issue.body))
         if number in repo.pulls:
             parts += [self._checks(repo, number), self._reviews(repo, number), self._diff(repo, number)]
-            if issue.state == "open":
-                parts.append(self._buttons(repo))
+        parts += [self._comments(issue), self._form(repo, number)]
         return _page(f"#{number} {issue.title}", "".join(parts))
 
     @staticmethod
@@ -115,32 +114,44 @@ class Pages:
             lines.append(f'<span class="{kind}">{html.escape(line)}</span>')
         return "<h3>Diff</h3><pre>" + "\n".join(lines) + "</pre>"
 
-    def _buttons(self, repo: Repo) -> str:
-        people = "".join(f"<option>{html.escape(login)}</option>" for login in repo.collaborators)
-        buttons = "".join(
-            f'<button name="action" value="{action}">{label}</button>'
-            for action, label in (
-                ("approve", "Approve"),
-                ("request", "Request changes"),
-                ("merge", "Merge"),
-                ("close", "Close"),
-            )
+    def _card(self, text: str) -> str:
+        rendered = self._markdown.render(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+        return f'<div class="card">{rendered}</div>'
+
+    def _comments(self, issue: Issue) -> str:
+        return "".join(
+            f"<p><b>{html.escape(comment.author)}</b> {html.escape(' '.join(r.content for r in comment.reactions))}</p>"
+            f"{self._card(comment.body)}"
+            for comment in issue.comments
         )
+
+    def _form(self, repo: Repo, number: int) -> str:
+        """Who one is, what one says, and what one can do here now."""
+        people = "".join(f"<option>{html.escape(login)}</option>" for login in repo.collaborators)
+        can = {"comment": "Comment"}
+        if number in repo.pulls and repo.issues[number].state == "open":
+            can |= {"approve": "Approve", "request": "Request changes", "merge": "Merge", "close": "Close"}
+        buttons = "".join(f'<button name="action" value="{action}">{label}</button>' for action, label in can.items())
         token = f'<input type="hidden" name="token" value="{self._form_token}">'
-        return f'<form method="post">{token}as <select name="as">{people}</select> {buttons}</form>'
+        said = '<textarea name="body" rows="4" cols="80" placeholder="A comment, for Comment"></textarea>'
+        return f'<form method="post">{token}<p>{said}</p>as <select name="as">{people}</select> {buttons}</form>'
 
     def _act(self, request: Request, repo: Repo, number: int) -> str:
         """What a button asks for; only from this page's own form, and only by people of the repository."""
-        form, pull = request.form, repo.pulls[number]
+        form, pull, issue = request.form, repo.pulls.get(number), repo.issues[number]
         login = form.get("as", "")
         if not secrets.compare_digest(form.get("token", ""), self._form_token) or login not in repo.collaborators:
             return "The form is not of this page: load it again."
         actions: dict[str, Callable[[], object]] = {
-            "approve": lambda: self._pulls.review(repo, pull, login, "APPROVE", ""),
-            "request": lambda: self._pulls.review(repo, pull, login, "REQUEST_CHANGES", ""),
-            "merge": lambda: self._pulls.merge(repo, pull, login, "merge", None),
-            "close": lambda: self._pulls.set_state(repo, repo.issues[number], "closed", login),
+            "comment": lambda: self._house.comments.add(repo, issue, login, form.get("body", "")),
         }
+        if pull is not None:
+            actions |= {
+                "approve": lambda: self._pulls.review(repo, pull, login, "APPROVE", ""),
+                "request": lambda: self._pulls.review(repo, pull, login, "REQUEST_CHANGES", ""),
+                "merge": lambda: self._pulls.merge(repo, pull, login, "merge", None),
+                "close": lambda: self._pulls.set_state(repo, issue, "closed", login),
+            }
         try:
             actions[form.get("action", "")]()
         except ApiError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bot.sandbox.github.errors import ApiError
 from bot.sandbox.github.git import GITHUB, Person
-from bot.sandbox.github.server import ApiError
 from bot.sandbox.github.shapes import Shapes, stamp
 from bot.sandbox.github.state import Issue, Pull, Repo, World
 from bot.sandbox.github.webhooks import Webhooks
@@ -112,6 +113,16 @@ class Pulls:
         issue.updated_at = self._world.clock()
         self.announce(repo, issue, "closed" if state == "closed" else "reopened", login)
 
+    def edit(self, repo: Repo, issue: Issue, fields: Mapping[str, Any], login: str) -> None:
+        """Change the title, the text or the state."""
+        issue.title = fields.get("title", issue.title)
+        issue.body = fields.get("body", issue.body) or ""
+        if fields.get("state", issue.state) != issue.state:
+            self.set_state(repo, issue, fields["state"], login)
+        else:
+            issue.updated_at = self._world.clock()
+            self.announce(repo, issue, "edited", login)
+
     def announce(self, repo: Repo, issue: Issue, action: str, login: str) -> None:
         """Tell the hooks what happened to an issue or pull request."""
         pull = repo.pulls.get(issue.number)
@@ -149,6 +160,16 @@ class Pulls:
         shown = self._shapes.pull(repo, pull, full=False)
         self._webhooks.emit(repo, "pull_request_review", login, action="submitted", review=row, pull_request=shown)
         return row
+
+    def dismiss(self, repo: Repo, pull: Pull, number: int, login: str) -> None:
+        """Take a review's weight away."""
+        for row in pull.reviews:
+            if row["id"] == number:
+                row["state"] = "DISMISSED"
+                shown = self._shapes.pull(repo, pull, full=False)
+                self._webhooks.emit(
+                    repo, "pull_request_review", login, action="dismissed", review=row, pull_request=shown
+                )
 
     def merge(self, repo: Repo, pull: Pull, login: str, method: str, expected: str | None) -> str:
         """Merge as GitHub does, by a merge commit, squashed, or rebased; the merge commit's id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import threading
 import time
@@ -16,21 +17,11 @@ import jwt
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from bot.sandbox.github.state import App, Repo, Token, World
+from bot.sandbox.github.calls import ROUTES, Answer, Call, House, role_of
+from bot.sandbox.github.errors import ApiError
+from bot.sandbox.github.state import App, Token
 
-_ROLES: Final = ("read", "triage", "write", "maintain", "admin")
-
-
-class ApiError(Exception):
-    """An error in GitHub's form."""
-
-    def __init__(self, status: int, message: str, *errors: dict[str, str]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: dict[str, Any] = {"message": message, "documentation_url": "https://docs.github.com/rest"}
-        self.body["status"] = str(status)
-        if errors:
-            self.body["errors"] = list(errors)
+_LIMIT: Final = 5000  # requests an hour, as GitHub allows a person (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api)
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Seen:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next requests that match."""
+    """What goes wrong with the next requests that match: an error, or for `hang` seconds no answer at all."""
 
     pattern: re.Pattern[str]
     times: int
@@ -53,81 +44,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "Server Error"
     after: bool = False
-
-
-@dataclass
-class Call:
-    """One request with everything that an endpoint needs."""
-
-    request: Request
-    args: tuple[str, ...]
-    actor: Token | None
-    world: World
-    repo: Repo | None = None
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The JSON body; empty where there is none."""
-        try:
-            data = json.loads(self.request.get_data() or b"{}")
-        except ValueError as error:
-            raise ApiError(400, "Problems parsing JSON") from error
-        if not isinstance(data, dict):
-            raise ApiError(400, "Body should be a JSON object")
-        return data
-
-    @property
-    def login(self) -> str:
-        """Who asks."""
-        if self.actor is None:
-            raise ApiError(401, "Requires authentication")
-        return self.actor.login
-
-    @property
-    def at(self) -> Repo:
-        """The repository of the request."""
-        if self.repo is None:
-            raise ApiError(404, "Not Found")
-        return self.repo
-
-    def needs(self, role: str) -> None:
-        """Refuse unless the one who asks has at least this role in the repository."""
-        have = role_of(self.at, self.actor)
-        if have is None or _ROLES.index(have) < _ROLES.index(role):
-            raise ApiError(
-                403, "Resource not accessible by integration" if self.actor and self.actor.app else "Forbidden"
-            )
-
-    def required(self, name: str) -> Any:  # noqa: ANN401 - a JSON value
-        """A field of the body that must be there."""
-        if name not in self.body:
-            raise ApiError(422, f'Invalid request.\n\n"{name}" wasn\'t supplied.')
-        return self.body[name]
-
-
-def role_of(repo: Repo, actor: Token | None) -> str | None:
-    """The role that a token gives in a repository."""
-    if actor is not None and actor.app is not None:
-        return "write" if actor.app in repo.apps else None
-    if actor is not None and actor.login in repo.collaborators:
-        return repo.collaborators[actor.login]
-    return None if repo.private else "read"
-
-
-Answer = tuple[int, Any]
-Endpoint = Callable[[Call], Answer]
-ROUTES: list[tuple[str, re.Pattern[str], Endpoint]] = []
-
-
-def route(method: str, path: str) -> Callable[[Endpoint], Endpoint]:
-    """Register an endpoint; `{name}` in the path is one segment, `{name*}` the rest."""
-    pattern = re.sub(r"\{\w+\*\}", "(.+)", re.sub(r"\{\w+\}", "([^/]+)", path))
-
-    def register(endpoint: Endpoint) -> Endpoint:
-        ROUTES.append((method, re.compile(pattern), endpoint))
-        return endpoint
-
-    return register
+    hang: float = 0.0
 
 
 class _Handler(WSGIRequestHandler):
@@ -142,11 +59,15 @@ class _Handler(WSGIRequestHandler):
 class Server:
     """Serves a world on a free port of this machine."""
 
-    def __init__(self, world: World, page: Callable[[Request], Response | None]) -> None:
-        self._world = world
+    def __init__(self, house: House, page: Callable[[Request], Response | None]) -> None:
+        self._house = house
+        self._world = house.world
         self._page = page
         self.requests: list[Seen] = []
         self.faults: list[Fault] = []
+        self._left: dict[str, int] = {}
+        self._reset_at = 0.0
+        self._closing = threading.Event()
         self._http: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -158,7 +79,8 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; what hangs is let go."""
+        self._closing.set()
         if self._http is not None and self._thread is not None:
             self._http.shutdown()
             self._thread.join()
@@ -173,6 +95,7 @@ class Server:
         actor: Token | None = None
         try:
             actor = self._actor(request)
+            self._spend(actor)
             before = self._fault(request, after=False)
             if before is not None:
                 return self._said(request, actor, before)
@@ -184,11 +107,28 @@ class Server:
         except ApiError as error:
             return self._said(request, actor, _json(error.status, error.body))
 
+    def allow(self, login: str, left: int, reset_in: float) -> None:
+        """Let somebody make `left` more requests until the limit starts anew."""
+        self._left[login], self._reset_at = left, time.time() + reset_in
+
+    def _spend(self, actor: Token | None) -> None:
+        """Count a request towards the limit of the one who asks."""
+        if time.time() >= self._reset_at:
+            self._left, self._reset_at = {}, time.time() + 3600
+        login = actor.login if actor else ""
+        left = self._left.get(login, _LIMIT)
+        if left <= 0:
+            raise ApiError(403, f"API rate limit exceeded for {login}.")
+        self._left[login] = left - 1
+
     def _said(self, request: Request, actor: Token | None, response: Response) -> Response:
         self.requests.append(Seen(request.method, request.path, response.status_code, actor.login if actor else ""))
-        response.headers.setdefault("X-RateLimit-Limit", "5000")
-        response.headers.setdefault("X-RateLimit-Remaining", "4999")
-        response.headers.setdefault("X-RateLimit-Reset", str(int(time.time()) + 3600))
+        login = actor.login if actor else ""
+        if response.status_code == 304:
+            self._left[login] = self._left.get(login, _LIMIT) + 1  # costs nothing
+        response.headers.setdefault("X-RateLimit-Limit", str(_LIMIT))
+        response.headers.setdefault("X-RateLimit-Remaining", str(self._left.get(login, _LIMIT)))
+        response.headers.setdefault("X-RateLimit-Reset", str(math.ceil(self._reset_at)))
         response.headers["X-GitHub-Request-Id"] = f"{len(self.requests):X}"
         return response
 
@@ -196,6 +136,8 @@ class Server:
         for fault in self.faults:
             if fault.times > 0 and fault.after is after and fault.pattern.search(f"{request.method} {request.path}"):
                 fault.times -= 1
+                if fault.hang:
+                    self._closing.wait(fault.hang)
                 response = _json(fault.status, {"message": fault.message})
                 response.headers.extend(fault.headers)
                 return response
@@ -229,7 +171,7 @@ class Server:
             found = pattern.fullmatch(request.path)
             if found is None or method != request.method:
                 continue
-            call = Call(request, found.groups(), actor, self._world)
+            call = Call(request, found.groups(), actor, self._house)
             if request.path.startswith("/repos/"):
                 call.repo = self._world.repos.get("/".join(found.groups()[:2]).lower())
                 if call.repo is None or (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.sandbox.github import links
-from bot.sandbox.github.state import App, Issue, Pull, Repo, World
+from bot.sandbox.github.state import App, Comment, Issue, Pull, Reaction, Repo, World
 
 JSON = dict[str, Any]
 
@@ -233,6 +233,35 @@ class Shapes:
             }
         return shown
 
+    def comment(self, repo: Repo, issue: Issue, comment: Comment) -> JSON:
+        """https://docs.github.com/en/rest/issues/comments"""
+        url = self.api(repo, f"/issues/comments/{comment.id}")
+        kind = "pull" if issue.number in repo.pulls else "issues"
+        return {
+            "id": comment.id,
+            "node_id": f"IC_{comment.id}",
+            "url": url,
+            "html_url": self.html(repo, f"/{kind}/{issue.number}#issuecomment-{comment.id}"),
+            "issue_url": self.api(repo, f"/issues/{issue.number}"),
+            "body": comment.body,
+            "user": self.user(comment.author),
+            "created_at": stamp(comment.created_at),
+            "updated_at": stamp(comment.updated_at),
+            "author_association": "COLLABORATOR",
+            "performed_via_github_app": None,
+            "reactions": links.reactions(url, [reaction.content for reaction in comment.reactions]),
+        }
+
+    def reaction(self, reaction: Reaction) -> JSON:
+        """https://docs.github.com/en/rest/reactions/reactions"""
+        return {
+            "id": reaction.id,
+            "node_id": f"RE_{reaction.id}",
+            "user": self.user(reaction.login),
+            "content": reaction.content,
+            "created_at": stamp(reaction.created_at),
+        }
+
     def label(self, repo: Repo, name: str) -> JSON:
         """https://docs.github.com/en/rest/issues/labels"""
         return {
@@ -250,7 +279,5 @@ class Shapes:
 
 def person(signature: Any) -> JSON:  # noqa: ANN401 - pygit2's signature
     """A commit's author or committer."""
-    at = datetime.fromtimestamp(signature.time).astimezone()
-    from datetime import UTC
-
-    return {"name": signature.name, "email": signature.email, "date": stamp(at.astimezone(UTC))}
+    at = datetime.fromtimestamp(signature.time, UTC)
+    return {"name": signature.name, "email": signature.email, "date": stamp(at)}

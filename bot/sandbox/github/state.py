@@ -70,6 +70,28 @@ class Pull:
 
 
 @dataclass
+class Reaction:
+    """One person's reaction to a comment."""
+
+    id: int
+    login: str
+    content: str
+    created_at: datetime
+
+
+@dataclass
+class Comment:
+    """A comment under an issue or a pull request."""
+
+    id: int
+    author: str
+    body: str
+    created_at: datetime
+    updated_at: datetime
+    reactions: list[Reaction] = field(default_factory=list)
+
+
+@dataclass
 class Issue:
     """An issue, or the conversation of a pull request."""
 
@@ -82,7 +104,7 @@ class Issue:
     state: str = "open"
     closed_by: str | None = None
     labels: list[str] = field(default_factory=list)
-    comments: list[dict[str, Any]] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
 
 
 @dataclass

@@ -38,6 +38,9 @@ class Webhooks:
     deliveries: list[Delivery] = field(default_factory=list)
     _drop: int = 0
     _twice: int = 0
+    _hold: int = 0
+    _turn: int = 0
+    _held: list[Delivery] = field(default_factory=list)
     _pending: queue.Queue[Delivery | None] = field(default_factory=queue.Queue)
     _thread: threading.Thread | None = None
 
@@ -49,6 +52,20 @@ class Webhooks:
         """Deliver the next `count` deliveries twice."""
         self._twice = count
 
+    def delay(self, count: int) -> None:
+        """Keep the next `count` deliveries back until `release`."""
+        self._hold = count
+
+    def release(self) -> None:
+        """Let go of what was kept back."""
+        held, self._held, self._hold = self._held, [], 0
+        for delivery in held:
+            self._pending.put(delivery)
+
+    def reorder(self, count: int) -> None:
+        """Deliver the next `count` deliveries in the opposite order."""
+        self._hold = self._turn = count
+
     def emit(self, repo: Repo, event: str, sender: str, **payload: Any) -> None:  # noqa: ANN401 - GitHub's payloads
         """Queue an event for everybody who listens."""
         body = {**payload, "repository": self.shapes.repository(repo), "sender": self.shapes.user(sender)}
@@ -57,9 +74,20 @@ class Webhooks:
         for url, secret in targets:
             delivery = Delivery(str(uuid.uuid4()), event, url or "", secret, body)
             self.deliveries.append(delivery)
-            if self._drop:
-                self._drop -= 1
-                continue
+            self._send(delivery)
+
+    def _send(self, delivery: Delivery) -> None:
+        """On its way, unless a switch has something else in mind for it."""
+        if self._drop:
+            self._drop -= 1
+        elif self._hold:
+            self._hold -= 1
+            self._held.append(delivery)
+            if self._turn and self._turn == len(self._held):
+                self._held.reverse()
+                self._turn = 0
+                self.release()
+        else:
             self._pending.put(delivery)
             if self._twice:
                 self._twice -= 1

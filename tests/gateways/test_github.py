@@ -1,0 +1,149 @@
+"""The GitHub gateway against the stand-in: errors as the product's own, and what people say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from bot.domain.errors import Misconfigured, Unreachable
+from bot.gateways.cache import Cache
+from bot.gateways.github import client as github_client
+from bot.gateways.github.client import GitHubClient, GitHubRefusal
+from bot.gateways.github.comments import Reaction
+from bot.gateways.github.repository import Repository
+from bot.sandbox.github import GitHubSandbox
+from bot.sandbox.github.facade import SandboxPull, SandboxRepository
+from bot.settings import AppCredentials, Secret
+
+PATH = "/repos/acme/models"
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubSandbox]:
+    with GitHubSandbox() as sandbox:
+        sandbox.add_user("alice", "bot")
+        yield sandbox
+
+
+@pytest.fixture
+def there(github: GitHubSandbox) -> SandboxRepository:
+    return github.add_repository("acme/models", {"a": "1"}, {"alice": "admin", "bot": "write"})
+
+
+@pytest.fixture
+def pull(there: SandboxRepository) -> SandboxPull:
+    there.push({"a": "2"}, branch="change")
+    return there.open_pull("change", "Change")
+
+
+@pytest.fixture
+def client(github: GitHubSandbox, there: SandboxRepository, valkey: redis.Redis) -> GitHubClient:
+    return GitHubClient(github.api_url, Secret(github.add_token("bot")), Cache(valkey))
+
+
+@pytest.fixture
+def repository(client: GitHubClient, valkey: redis.Redis) -> Repository:
+    return Repository(client, Cache(valkey), "acme/models")
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected", "said"),
+    [
+        (500, {}, Unreachable, "could not answer GET"),
+        (502, {}, Unreachable, "could not answer GET"),
+        (503, {"Retry-After": "7"}, Unreachable, "could not answer GET"),
+        (429, {"Retry-After": "7"}, Unreachable, "asks for a pause"),
+        (403, {"Retry-After": "7"}, Unreachable, "asks for a pause"),
+        (403, {"X-RateLimit-Remaining": "0"}, Unreachable, "asks for a pause"),
+        (403, {}, Misconfigured, "lacks the permission"),
+        (401, {}, Misconfigured, "Check GITHUB_TOKEN, or GITHUB_APP_ID"),
+        (404, {}, GitHubRefusal, "refused GET /repos/acme/models"),
+        (409, {}, GitHubRefusal, r"\(409\)"),
+        (422, {}, GitHubRefusal, r"\(422\)"),
+    ],
+)
+def test_githubs_errors_become_the_products_own(
+    github: GitHubSandbox,
+    client: GitHubClient,
+    status: int,
+    headers: dict[str, str],
+    expected: type[Exception],
+    said: str,
+) -> None:
+    github.fail(f"GET {PATH}$", 1, status, **headers)
+    with pytest.raises(expected, match=said) as raised:
+        client.get("acme/models", PATH)
+    if "Retry-After" in headers:
+        assert raised.value.retry_after == 7  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_does_not_come_is_unreachable(
+    github: GitHubSandbox, client: GitHubClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(github_client, "_TIMEOUT", 1)
+    github.hang(f"GET {PATH}$")
+    with pytest.raises(Unreachable, match=f"could not be reached for GET {PATH}: "):
+        client.get("acme/models", PATH)
+
+
+def test_a_spent_rate_limit_is_a_pause_until_it_starts_anew(github: GitHubSandbox, client: GitHubClient) -> None:
+    github.limit("bot", left=0, reset_in=100)
+    with pytest.raises(Unreachable, match="asks for a pause") as raised:
+        client.get("acme/models", PATH)
+    assert raised.value.retry_after == pytest.approx(100, abs=3)
+    github.limit("bot", left=0, reset_in=0)
+    assert client.get("acme/models", PATH)["name"] == "models"
+
+
+def test_an_installation_token_that_was_taken_back_is_said(github: GitHubSandbox, valkey: redis.Redis) -> None:
+    app = github.add_app("promotion-bot")
+    github.add_repository("acme/risk", {"a": "1"}, install=[app])
+    credentials = AppCredentials(str(app.id), Secret(app.private_key_pem))
+    client = GitHubClient(github.api_url, credentials, Cache(valkey))
+    assert client.get("acme/risk", "/repos/acme/risk")["name"] == "risk"
+    for text in [text for text in github.world.tokens if text.startswith("ghs_")]:
+        del github.world.tokens[text]
+    with pytest.raises(Misconfigured, match="does not accept"):
+        client.get("acme/risk", "/repos/acme/risk", fresh=1)
+
+
+# --- what people say --------------------------------------------------------------------------------------------------
+
+
+def test_comments_are_read_as_they_are_now(repository: Repository, pull: SandboxPull) -> None:
+    first, second = pull.comment("alice", "/status"), pull.comment("alice", "Thanks")
+    assert [(c.id, c.author, c.body) for c in repository.comments.under(pull.number)] == [
+        (first, "alice", "/status"),
+        (second, "alice", "Thanks"),
+    ]
+    there = pull.repository
+    comments = there._house.comments
+    there.github.world.clock = lambda: comments.find(there.repo, first)[1].created_at.replace(year=2030)
+    comments.edit(there.repo, first, "alice", "/help")
+    comments.delete(there.repo, second, "alice")
+    edited = repository.comments.get(first)
+    assert edited is not None
+    assert (edited.body, edited.was_edited) == ("/help", True)
+    assert repository.comments.get(second) is None
+
+
+def test_the_bots_comment_of_a_marker_is_there_once(repository: Repository, pull: SandboxPull) -> None:
+    marker = "<!-- promotion-bot:status -->"
+    pull.comment("alice", f"{marker}\nnot the bot's")
+    for text in ("One", "Two", "Two"):
+        repository.comments.say(pull.number, marker, text)
+    assert [c.body for c in pull.comments if c.author == "bot"] == [f"{marker}\nTwo"]
+    writes = [s for s in pull.repository.github.requests if s.method != "GET"]
+    assert [s.method for s in writes] == ["POST", "PATCH"]
+
+
+def test_a_reaction_is_there_once(repository: Repository, pull: SandboxPull) -> None:
+    number = pull.comment("alice", "/status")
+    for reaction in (Reaction.SEEN, Reaction.DONE, Reaction.DONE):
+        repository.comments.react(number, reaction)
+    assert [r.content for r in pull.comments[0].reactions] == ["eyes", "rocket"]
