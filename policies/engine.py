@@ -17,11 +17,7 @@ def evaluate(policy: Policy, evidence: Evidence, now: datetime) -> Verdict:
 
 
 def _outcome(check: PolicyCheck, evidence: Evidence, now: datetime) -> Outcome:
-    finding = _found(check, evidence, now)
-    until = evidence.asked_at + check.timeout if finding.status is Status.PENDING else None
-    if until is not None and now >= until:
-        measured = f"{finding.measured}; waited until {until:%Y-%m-%d %H:%M} UTC"
-        finding, until = replace(finding, status=Status.FAIL, measured=measured), None
+    finding = _in_time(check, _found(check, evidence, now), evidence, now)
     remedy = "" if finding.status in (Status.PASS, Status.SKIPPED) else check.remedy or finding.remedy
     return Outcome(
         check=check.id,
@@ -31,7 +27,8 @@ def _outcome(check: PolicyCheck, evidence: Evidence, now: datetime) -> Outcome:
         required=finding.required,
         remedy=remedy,
         severity=check.severity,
-        until=until,
+        until=finding.until,
+        needs_proposal=finding.needs_proposal,
         children=_children(finding, check),
     )
 
@@ -47,6 +44,18 @@ def _found(check: PolicyCheck, evidence: Evidence, now: datetime) -> Finding:
     return check.check.judge(evidence, now)
 
 
+def _in_time(check: PolicyCheck, finding: Finding, evidence: Evidence, now: datetime) -> Finding:
+    """A pending finding with the moment at which its evidence is not waited for any longer, or failed by it."""
+    has_nothing_to_run_on = finding.needs_proposal and evidence.proposed_at is None
+    if finding.status is not Status.PENDING or finding.until is not None or has_nothing_to_run_on:
+        return finding
+    until = (finding.since or evidence.asked_at) + check.timeout
+    if now < until:
+        return replace(finding, until=until)
+    measured = f"{finding.measured}; waited until {until:%Y-%m-%d %H:%M} UTC"
+    return replace(finding, status=Status.FAIL, measured=measured)
+
+
 def _children(finding: Finding, check: PolicyCheck) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(
@@ -57,6 +66,8 @@ def _children(finding: Finding, check: PolicyCheck) -> tuple[Outcome, ...]:
             required=part.required,
             remedy="" if part.status is Status.PASS else part.remedy,
             severity=check.severity,
+            until=part.until,
+            needs_proposal=part.needs_proposal,
             children=_children(part, check),
         )
         for name, kind, part in finding.parts

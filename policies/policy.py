@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from policies.documents import Document, InvalidDocument, Problem, load
 from policies.durations import parse_duration
-from policies.evidence import Part
+from policies.evidence import Need
 from policies.kinds import KINDS
 from policies.kinds.base import Check
 from policies.kinds.expression import Expression
@@ -38,7 +38,7 @@ class PolicyCheck:
     source: str = ""
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """What has to be read for it."""
         return self.check.needs | (self.when.needs if self.when else frozenset())
 
@@ -52,7 +52,7 @@ class Policy:
     sources: tuple[str, ...] = ()
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """What has to be read for all its checks."""
         return frozenset().union(*(check.needs for check in self.checks))
 

@@ -36,6 +36,7 @@ class Outcome:
 
     `measured` and `required` are for people, with units; `remedy` is empty where there is nothing to do.
     `until` is the known moment at which a pending outcome can change by the clock alone, such as its time-out.
+    `needs_proposal` marks one that is pending because there is no pull request yet that it could run on.
     `children` are the outcomes that this one was composed of.
     """
 
@@ -47,6 +48,7 @@ class Outcome:
     remedy: str = ""
     severity: Severity = Severity.REQUIRED
     until: datetime | None = None
+    needs_proposal: bool = False
     children: tuple[Outcome, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Outcome:
             "remedy": self.remedy,
             "severity": self.severity.value,
             "until": self.until.isoformat() if self.until else None,
+            "needs_proposal": self.needs_proposal,
             "children": [child.to_dict() for child in self.children],
         }
 
@@ -75,6 +78,7 @@ class Outcome:
             remedy=data["remedy"],
             severity=Severity(data["severity"]),
             until=datetime.fromisoformat(data["until"]) if data["until"] else None,
+            needs_proposal=data["needs_proposal"],
             children=tuple(cls.from_dict(child) for child in data["children"]),
         )
 
@@ -99,6 +103,18 @@ class Verdict:
     def status(self) -> Status:
         """The worst of the required outcomes: a failure outweighs an error, an error outweighs waiting."""
         return worst(o.status for o in self.outcomes if o.severity is Severity.REQUIRED)
+
+    @property
+    def status_before_proposal(self) -> Status:
+        """The status without what can only run on a pull request: that holds back the merge, not the proposal."""
+        required = (o for o in self.outcomes if o.severity is Severity.REQUIRED)
+        return worst(o.status for o in required if not o.needs_proposal)
+
+    @property
+    def until(self) -> datetime | None:
+        """The first known moment at which a required outcome changes by the clock alone."""
+        known = (o.until for o in self.outcomes if o.severity is Severity.REQUIRED)
+        return min((at for at in known if at is not None), default=None)
 
     def having(self, status: Status) -> tuple[Outcome, ...]:
         """The required outcomes that came out as `status`."""

@@ -41,7 +41,7 @@ from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from workers.execution import Desk
-from workers.observe import RepositoryView
+from workers.repository_view import RepositoryView
 
 
 class Effects:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -15,17 +13,15 @@ from bot.domain.pipeline import Environment
 from bot.domain.releases import next_release, parse_release
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import Evaluation, Found
-from bot.gateways.artifacts import ArtifactDigest, Artifacts
-from bot.gateways.cache import Cache
-from bot.gateways.registry import Registry
+from bot.gateways.artifacts import ArtifactDigest
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
-from policies.evidence import Evidence, Part, VersionEvidence
 from policies.signatures import compare_signatures
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile
+from workers.evidence import EvidenceReader, ProposalHead, Question
+from workers.repository_view import RepositoryView
 
-_DIGEST_TTL: Final = 86_400
 RELEASE_TAG: Final = "promotion.release"
 
 
@@ -33,6 +29,7 @@ RELEASE_TAG: Final = "promotion.release"
 class Rules:
     """What an environment's entries are judged by, as of one commit."""
 
+    commit: str
     environment: Environment
     pipeline: PipelineFile
     policy: PolicyFile
@@ -41,35 +38,30 @@ class Rules:
 class Evaluator:
     """Judges versions of one registered model; what it read once in a look is not read again."""
 
-    def __init__(self, registry: Registry, artifacts: Artifacts, cache: Cache, model: RegisteredModel) -> None:
-        self._registry = registry
-        self._artifacts = artifacts
-        self._cache = cache
+    def __init__(self, view: RepositoryView, model: RegisteredModel) -> None:
         self._model = model
-        self._fresh: dict[int, ArtifactDigest] = {}
-        self._listed: dict[int, ArtifactDigest] = {}
-        self._known: dict[int, VersionEvidence] = {}
-        self._signatures: dict[int, Mapping[str, object] | None] = {}
+        self._evidence = EvidenceReader(view, model)
 
     def evaluate(
-        self, version: ModelVersion, rules: Rules, champion: Entry | None, release: str, now: datetime
+        self,
+        version: ModelVersion,
+        rules: Rules,
+        champion: Entry | None,
+        release: str,
+        now: datetime,
+        proposal: ProposalHead | None = None,
     ) -> Evaluation:
         """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer."""
+        policy, environment = rules.policy.policy, rules.environment.name
         try:
-            files = self._digest(version)
-            known = self._evidence(version, rules.policy.policy.needs)
-            subject = replace(known, digest=files.digest, size=files.size)
+            evidence = self._evidence.read(
+                Question(environment, version, champion, policy.needs, rules.commit, proposal)
+            )
         except Refused as refusal:
             return self._without_files(version, rules, champion, str(refusal))
-        evidence = Evidence(
-            environment=rules.environment.name,
-            subject=subject,
-            champion=self._champion(champion, rules.policy.policy.needs),
-            asked_at=version.created_at,
-        )
         return Evaluation(
-            entry=Entry(version.version, files.digest, release),
-            verdict=evaluate(rules.policy.policy, evidence, now),
+            entry=Entry(version.version, str(evidence.subject.digest), release),
+            verdict=evaluate(policy, evidence, now),
             evidence=evidence,
             policy=rules.policy.blob,
             pipeline=rules.pipeline.blob,
@@ -88,9 +80,7 @@ class Evaluator:
 
     def read_again(self, version: ModelVersion) -> ArtifactDigest:
         """Digest the files anew; evaluations of this look use the result."""
-        if version.version not in self._fresh:
-            self._fresh[version.version] = self._artifacts.digest(version)
-        return self._fresh[version.version]
+        return self._evidence.read_again(version)
 
     def release(self, version: ModelVersion, known: Iterable[Entry]) -> str:
         """The semantic version that `version` has, or gets now: each is given once, and to one version only.
@@ -111,61 +101,15 @@ class Evaluator:
         if not others:
             return next_release(None, compare_signatures(None, None).level)
         highest, holder = max(others, key=lambda item: parse_release(item[0]))
-        difference = compare_signatures(self._signature_of(holder), self._signature(version))
+        difference = compare_signatures(self._signature_of(holder), self._evidence.model_file(version).signature)
         return next_release(highest, difference.level)
 
     def _signature_of(self, version: int) -> Mapping[str, object] | None:
         registered = self._model.version(version)
-        return self._signature(registered) if registered else None
-
-    def _signature(self, version: ModelVersion) -> Mapping[str, object] | None:
-        """The version's signature; read once in a look."""
-        if version.version not in self._signatures:
-            self._signatures[version.version] = self._registry.signature(version)
-        return self._signatures[version.version]
-
-    def _evidence(self, version: ModelVersion, needs: frozenset[Part]) -> VersionEvidence:
-        """What the registry knows of a version, without its files' digest; asked for once in a look.
-
-        The run is always read: people see its metrics and lineage.
-        """
-        if version.version not in self._known:
-            self._known[version.version] = self._registry.version_evidence(self._model, version, "", 0)
-        signature = self._signature(version) if Part.MODEL_FILE in needs else None
-        return replace(self._known[version.version], signature=signature)
-
-    def _champion(self, champion: Entry | None, needs: frozenset[Part]) -> VersionEvidence | None:
-        version = self._model.version(champion.version) if champion else None
-        if champion is None or version is None:
-            return None
-        return replace(self._evidence(version, needs), digest=champion.digest)
-
-    def _digest(self, version: ModelVersion) -> ArtifactDigest:
-        """The content digest; remembered while the store lists the same files with the same sizes.
-
-        A cache is enough for looking: before a merge by the bot and before an entry takes effect the files are read
-        again with `read_again`.
-        """
-        if version.version in self._fresh:
-            return self._fresh[version.version]
-        if version.version in self._listed:
-            return self._listed[version.version]
-        listing = self._artifacts.listing(version)
-        identity = json.dumps([version.name, version.version, version.source, version.created_at.isoformat(), listing])
-        key = f"digest:{hashlib.sha256(identity.encode()).hexdigest()}"
-        known = self._cache.get(key)
-        if known is not None:
-            digest, size = json.loads(known)
-            self._listed[version.version] = ArtifactDigest(digest, size, tuple(path for path, _ in listing))
-            return self._listed[version.version]
-        files = self._artifacts.digest(version)
-        self._cache.set(key, json.dumps([files.digest, files.size]).encode(), _DIGEST_TTL)
-        self._fresh[version.version] = files
-        return files
+        return self._evidence.model_file(registered).signature if registered else None
 
     def _without_files(self, version: ModelVersion, rules: Rules, champion: Entry | None, reason: str) -> Evaluation:
         """The refusal of a version whose files cannot be had, which no policy can judge."""
-        subject = self._evidence(version, frozenset())
         outcome = Outcome(
             check="artifacts",
             kind="artifacts",
@@ -177,7 +121,7 @@ class Evaluator:
         return Evaluation(
             entry=Entry(version.version, "", ""),
             verdict=Verdict(rules.policy.policy.name, (outcome,)),
-            evidence=Evidence(rules.environment.name, subject, None, version.created_at),
+            evidence=self._evidence.without_files(rules.environment.name, version),
             policy=rules.policy.blob,
             pipeline=rules.pipeline.blob,
             champion=champion,
@@ -192,7 +136,7 @@ def rules_at(
 ) -> Rules | None:
     """The environment's rules as of `commit`; None where its policy is missing or invalid."""
     try:
-        return Rules(environment, pipeline, policy(commit, environment))
+        return Rules(commit, environment, pipeline, policy(commit, environment))
     except InvalidDocument:
         return None
 

@@ -37,8 +37,9 @@ from policies.documents import InvalidDocument, Problem
 from workers.apply import Effects, says_the_same
 from workers.deploy_files import DeployFiles
 from workers.execution import Desk
-from workers.observe import RepositoryView, glance_at_model, observe_model
+from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import PullRequestObserver, observe_repair, problems_at
+from workers.repository_view import RepositoryView
 
 _PROBLEMS_TTL: Final = 7 * 86_400
 

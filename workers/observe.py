@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,103 +9,24 @@ from bot.domain import naming
 from bot.domain.approvals import Approvals
 from bot.domain.authorisation import kind_of_change
 from bot.domain.candidates import evaluations_needed
-from bot.domain.manifest import Entry, Manifest
+from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
-from bot.domain.pull_requests import CheckName, PullRequest
+from bot.domain.pull_requests import CheckName
 from bot.domain.versions import RegisteredModel
 from bot.domain.world import (
     Change,
     ChangeKind,
-    Completion,
     EnvironmentState,
     Evaluation,
-    Judgement,
     Observation,
     Proposal,
-    Ruling,
 )
-from bot.gateways.github.deployments import Adoption, RecordedJudgement
-from bot.gateways.github.repository import Repository
-from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from policies.verdict import Status
 from workers.approvers import count_for_change
-from workers.deploy_files import DeployFiles, PipelineFile
 from workers.evaluate import Evaluator, Rules, rules_at
-
-
-class RepositoryView:
-    """One deploy repository at one head of its default branch; shared by every look taken at that moment."""
-
-    def __init__(self, gateways: Gateways, repository: str, now: datetime) -> None:
-        self.gateways = gateways
-        self.name = repository
-        self.now = now
-        self.repository: Repository = gateways.github(repository)
-        self.files = DeployFiles(self.repository)
-        self.head = self.repository.git.head()
-        self.pipeline: PipelineFile = self.files.pipeline(self.head)
-        self.manifest: Manifest = self.files.manifest(self.head, self.pipeline.pipeline)
-        self.pull_requests: Sequence[PullRequest] = self.repository.pulls.all()
-        self.judgements: Sequence[RecordedJudgement] = self.repository.deployments.judgements()
-        self.adoption, self.adopting = self._adoption()
-
-    def _adoption(self) -> tuple[Adoption | None, str | None]:
-        """What was adopted, and the commit whose manifest is to be adopted now.
-
-        A manifest's first commit states what is live already, while the bot has judged nothing here yet.
-        """
-        recorded = self.repository.deployments.adoption()
-        if recorded is not None or self.judgements or not self.manifest.entries:
-            return recorded, None
-        first = self.files.first_manifest(self.pipeline.pipeline)
-        if first is None or self.repository.git.commit(first).author == self.gateways.login():
-            return None, None  # the bot's own first proposal states what should be live, not what was
-        try:
-            stated = self.files.manifest(first, self.pipeline.pipeline).entries
-        except InvalidDocument:
-            return None, None
-        return None, first if stated else None
-
-    def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
-        """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""
-        own = [r for r in self.judgements if (r.model, r.environment) == (model, environment)]
-        authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
-        judgements = []
-        for recorded in own:
-            # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
-            # That one's predecessor may be one whose version went missing while it was live, which an issue says.
-            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
-            completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
-            state, at = completion or (None, None)
-            judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
-        return (*self._adopted(model, environment), *judgements)
-
-    def _adopted(self, model: str, environment: str) -> tuple[Judgement, ...]:
-        commit = self.adoption.commit if self.adoption else self.adopting
-        if commit is None:
-            return ()
-        try:
-            entry = self.files.manifest(commit, self.pipeline.pipeline).entry(model, environment)
-        except InvalidDocument:
-            return ()
-        if entry is None:
-            return ()
-        at = self.adoption.at if self.adoption else self.now
-        adopted = Judgement(
-            entry=entry,
-            commit=commit,
-            ruling=Ruling.AUTHORISED,
-            kind=ChangeKind.ADOPTION,
-            at=at,
-            completed=Completion.SUCCESS,
-            completed_at=at,
-        )
-        return (adopted,)
-
-    def environment(self, name: str) -> Environment:
-        """An environment of the pipeline at the head."""
-        return self.pipeline.pipeline.environment(name)
+from workers.evidence import ProposalHead
+from workers.repository_view import RepositoryView
 
 
 def observe_model(view: RepositoryView, model: str, registered: RegisteredModel | None, now: datetime) -> Observation:
@@ -126,10 +46,7 @@ class _ModelObserver:
         self._model = model
         self._registered = registered
         self._now = now
-        gateways = view.gateways
-        self._evaluator = (
-            Evaluator(gateways.registry, gateways.artifacts, gateways.cache, registered) if registered else None
-        )
+        self._evaluator = Evaluator(view, registered) if registered else None
 
     def glance(self) -> Observation:
         """The world without verdicts."""
@@ -193,7 +110,7 @@ class _ModelObserver:
         if rules is None or change.entry is None:
             return replace(change, approvals=self._approvals(change, kind, None, parent))
         found = self._evaluator.found(change.entry.version) if self._evaluator else None
-        evaluation = self._judged_by(rules, change.entry, state.live) if kind is ChangeKind.PROMOTION else None
+        evaluation = self._judged_by(rules, change, change.entry, state.live) if kind is ChangeKind.PROMOTION else None
         checked = None
         if pull_request is not None and evaluation is not None:
             checked = view.repository.checks.of(pull_request.head_sha).get(CheckName.POLICY)
@@ -216,11 +133,15 @@ class _ModelObserver:
             return None
         return rules_at(parent, rules, pipeline, self._view.files.policy)
 
-    def _judged_by(self, rules: Rules, entry: Entry, champion: Entry | None) -> Evaluation | None:
+    def _judged_by(self, rules: Rules, change: Change, entry: Entry, champion: Entry | None) -> Evaluation | None:
         version = self._registered.version(entry.version) if self._registered else None
         if version is None or self._evaluator is None:
             return None
-        return self._evaluator.evaluate(version, rules, champion, entry.release, self._now)
+        pull = change.pull_request
+        proposal = (
+            ProposalHead(pull.head_sha, pull.created_at) if pull else ProposalHead(change.commit, change.decided_at)
+        )
+        return self._evaluator.evaluate(version, rules, champion, entry.release, self._now, proposal)
 
     def _approvals(
         self, change: Change, kind: ChangeKind, evaluation: Evaluation | None, parent: str | None
@@ -266,8 +187,9 @@ class _ModelObserver:
             if merges:
                 self._evaluator.read_again(version)
             release = self._evaluator.release(version, known)
-            evaluations[number] = self._evaluator.evaluate(version, rules, state.live, release, self._now)
-            if evaluations[number].verdict.status is Status.PASS:
+            head = ProposalHead(proposal.pull_request.head_sha, proposal.pull_request.created_at) if proposal else None
+            evaluations[number] = self._evaluator.evaluate(version, rules, state.live, release, self._now, head)
+            if evaluations[number].verdict.status_before_proposal is Status.PASS:
                 break
         proposals = tuple(self._with_gates(state, proposal, evaluations) for proposal in state.proposals)
         return replace(state, evaluations=evaluations, proposals=proposals)

@@ -19,7 +19,8 @@ from policies.documents import InvalidDocument, Problem
 from workers.approvers import count_for_change
 from workers.deploy_files import PIPELINE_PATH, DeployFiles
 from workers.evaluate import Evaluator, rules_at
-from workers.observe import RepositoryView
+from workers.evidence import ProposalHead
+from workers.repository_view import RepositoryView
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class PullRequestObserver:
         owned = view.pipeline.pipeline.owns(model)
         evaluation, found, problem = None, None, ""
         if rules is not None and after is not None and owned:
-            evaluation, found, problem = self._evidence(model, rules, after, live, kind)
+            evaluation, found, problem = self._evidence(pull, model, rules, after, live, kind)
         approvals = None
         if rules is not None:
             approvals = count_for_change(
@@ -154,7 +155,13 @@ class PullRequestObserver:
         )
 
     def _evidence(
-        self, model: str, environment: Environment, after: Entry, live: Entry | None, kind: ChangeKind
+        self,
+        pull: PullRequest,
+        model: str,
+        environment: Environment,
+        after: Entry,
+        live: Entry | None,
+        kind: ChangeKind,
     ) -> tuple[Evaluation | None, Found | None, str]:
         view = self._view
         evaluator = self._evaluator(model)
@@ -167,18 +174,18 @@ class PullRequestObserver:
         rules = rules_at(view.head, environment, view.pipeline, view.files.policy)
         if rules is None:
             return None, evaluator.found(after.version), f"the policy {environment.policy} cannot be read"
-        evaluation = evaluator.evaluate(version, rules, live, after.release, self._now)
+        proposal = ProposalHead(pull.head_sha, pull.created_at)
+        evaluation = evaluator.evaluate(version, rules, live, after.release, self._now, proposal)
         return evaluation, Found(evaluation.entry.digest or None), ""
 
     def _evaluator(self, model: str) -> Evaluator | None:
-        gateways = self._view.gateways
         if model not in self._models:
-            self._models[model] = gateways.registry.model(model)
+            self._models[model] = self._view.gateways.registry.model(model)
         registered = self._models[model]
         if registered is None:
             return None
         if model not in self._evaluators:
-            self._evaluators[model] = Evaluator(gateways.registry, gateways.artifacts, gateways.cache, registered)
+            self._evaluators[model] = Evaluator(self._view, registered)
         return self._evaluators[model]
 
     def _judged(self, pull: PullRequest) -> Judgement | None:

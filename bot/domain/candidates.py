@@ -71,7 +71,7 @@ def passing_candidate(world: Observation, state: EnvironmentState, now: datetime
     """The newest candidate whose policy passed, as far as it was evaluated."""
     for version in candidates(world, state, now):
         evaluation = state.evaluations.get(version)
-        if evaluation is not None and evaluation.verdict.status is Status.PASS:
+        if evaluation is not None and evaluation.verdict.status_before_proposal is Status.PASS:
             return evaluation
     return None
 
@@ -116,7 +116,7 @@ def _say_verdicts(world: Observation, state: EnvironmentState, now: datetime, *,
     proposed = {p.version for p in state.open_proposals}
     for version, evaluation in sorted(state.evaluations.items(), reverse=True):
         tags: dict[str, str] = {}
-        match evaluation.verdict.status:
+        match evaluation.verdict.status_before_proposal:
             case Status.PASS if is_first:
                 tags = {"validation_status": "passed"}
             case Status.FAIL:
@@ -129,7 +129,8 @@ def _say_verdicts(world: Observation, state: EnvironmentState, now: datetime, *,
             case Status.PENDING | Status.ERROR:
                 if version not in proposed:
                     tags = {f"promotion.{environment}.status": "waiting"}
-                yield LookAgain(now + patience(evaluation.evidence.asked_at, now, world.sweep_interval))
+                again = now + patience(evaluation.evidence.asked_at, now, world.sweep_interval)
+                yield LookAgain(min(again, evaluation.verdict.until or again))
         yield from tag_missing(world, version, tags)
 
 

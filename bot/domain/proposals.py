@@ -67,7 +67,7 @@ def _keep(world: Observation, state: EnvironmentState, proposal: Proposal, now: 
     yield from tag_missing(world, proposal.version, tags)
     evaluation = state.evaluations.get(proposal.version)
     if proposal.conflicts:
-        if proposal.genuine and evaluation is not None and evaluation.verdict.status is Status.PASS:
+        if proposal.genuine and evaluation is not None and evaluation.verdict.status_before_proposal is Status.PASS:
             yield RenewProposal(environment, evaluation)
             yield LookAt(PullRequestKey(world.repository, pull.number))
     elif _checks_are_behind(state, proposal):

@@ -12,9 +12,10 @@ import posixpath
 import re
 import stat
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlsplit
@@ -93,17 +94,24 @@ class Artifacts:
 
     def digest(self, version: ModelVersion) -> ArtifactDigest:
         """Read every file once and digest them; memory stays at one chunk however large they are."""
-        whole = hashlib.sha256()
-        size = 0
-        counted = []
-        for path, file in self._files(version):
-            one = hashlib.sha256()
-            for chunk in file.chunks():
-                one.update(chunk)
-            whole.update(f"{one.hexdigest()}  {path}\n".encode())
-            size += file.size
-            counted.append(path)
-        return ArtifactDigest(f"sha256:{whole.hexdigest()}", size, tuple(counted))
+        return _digest(self._files(version), lambda _, chunks: chunks)
+
+    @contextmanager
+    def downloaded(self, version: ModelVersion) -> Iterator[tuple[Path, ArtifactDigest]]:
+        """Every file below a directory that only this user can read and that is removed; digested on the way there."""
+        with tempfile.TemporaryDirectory(prefix="promotion-bot-") as directory:
+            yield Path(directory), _digest(self._files(version), partial(_kept, Path(directory)))
+
+    def fetch_of_run(self, version: ModelVersion, path: str, max_bytes: int) -> bytes:
+        """One artifact of the version's run; Missing where there is none, Refused where it is too large."""
+        _check_path(path)
+        with self._api.asked_to(f"find the artifacts of the run of {_named(version)}") as client:
+            run = client.get_run(version.run_id or "")
+        store = self._store(f"{run.info.artifact_uri.rstrip('/')}/{posixpath.dirname(path)}".rstrip("/"), version, _any)
+        for entry in store.entries(""):
+            if entry.path == posixpath.basename(path) and not entry.is_directory:
+                return _read(_File(store, entry.path, entry.size), max_bytes)
+        raise Missing(f"The run of {_named(version)} has no artifact {path!r}.")
 
     def fetch(self, version: ModelVersion, path: str, max_bytes: int) -> bytes:
         """One file's content; Refused where there is none of that path or it is larger than `max_bytes`."""
@@ -185,12 +193,12 @@ class Artifacts:
                 locations.append(f"{model.artifact_location.rstrip('/')}/{below}".rstrip("/"))
         return locations
 
-    def _store(self, uri: str, version: ModelVersion) -> _Store:
+    def _store(self, uri: str, version: ModelVersion, check_local: _CheckLocal | None = None) -> _Store:
         parts = urlsplit(uri)
         if ".." in parts.path.split("/"):
             raise Refused(f"{_named(version)} has a source with '..' in it: {redacted(uri)!r}.")
         if parts.scheme in {"", "file"}:
-            return _LocalStore(_local_root(uri, version))
+            return _LocalStore((check_local or _local_root)(uri, version))
         self._check_host(uri, version)
         with self._api.asked_to(f"open the artifact store of {_named(version)}"):
             from mlflow.store.artifact.artifact_repository_registry import (
@@ -355,6 +363,36 @@ class _DownloadStore(_RepositoryStore):
                 raise self._translated(error, f"read {path!r}") from None
 
 
+_CheckLocal = Callable[[str, ModelVersion], Path]
+
+
+def _digest(
+    files: Iterable[tuple[str, _File]], through: Callable[[str, Iterator[bytes]], Iterator[bytes]]
+) -> ArtifactDigest:
+    """The digest of files whose chunks are read `through` something that sees them too."""
+    whole = hashlib.sha256()
+    size = 0
+    counted = []
+    for path, file in files:
+        one = hashlib.sha256()
+        for chunk in through(path, file.chunks()):
+            one.update(chunk)
+        whole.update(f"{one.hexdigest()}  {path}\n".encode())
+        size += file.size
+        counted.append(path)
+    return ArtifactDigest(f"sha256:{whole.hexdigest()}", size, tuple(counted))
+
+
+def _kept(directory: Path, path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, written below `directory` on the way."""
+    local = directory / path
+    local.parent.mkdir(parents=True, exist_ok=True)
+    with local.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            yield chunk
+
+
 def _walk(store: _Store) -> Iterator[_Entry]:
     waiting = [""]
     while waiting:
@@ -393,6 +431,14 @@ def _local_root(uri: str, version: ModelVersion) -> Path:
             "does not serve its artifacts, the bot needs the same directory at the same place."
         )
     return root
+
+
+def _any(uri: str, version: ModelVersion) -> Path:
+    """A run's own directory, which MLflow chose, not whoever registered the version."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file" and parts.netloc not in {"", "localhost"}:
+        raise Refused(f"The run of {_named(version)} has its artifacts on another machine's disk: {redacted(uri)!r}.")
+    return Path(url2pathname(parts.path) if parts.scheme == "file" else uri)
 
 
 def _is_download_mark(file: _File) -> bool:

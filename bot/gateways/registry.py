@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,17 @@ _MLMODEL_LIMIT: Final = 5_000_000
 
 _OWN_TAG_PREFIX: Final = "promotion."
 _OWN_TAGS: Final = frozenset({"validation_status", "promoted_from"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """An MLmodel file: the JSON texts of its signature, and the names of its flavors.
+
+    Format: https://mlflow.org/docs/latest/ml/model/#mlmodel-file-contents
+    """
+
+    signature: Mapping[str, Any] | None = None
+    flavors: tuple[str, ...] = ()
 
 
 class Registry(MlflowApi):
@@ -100,7 +112,7 @@ class Registry(MlflowApi):
         """Everything that checks may see of a version; `digest` and `size` are handed through.
 
         A run or logged model that was erased leaves nothing of itself; one that is only marked as deleted can still
-        be read, until `mlflow gc`, and is. The signature is not read here: `signature` does.
+        be read, until `mlflow gc`, and is. The MLmodel file is not read here: `model_file` does.
         """
         what = f"version {version.version} of {version.name!r}"
         logged = self._logged_model(version, what)
@@ -115,6 +127,7 @@ class Registry(MlflowApi):
             model_tags=_without_own(model.tags),
             digest=digest,
             size=size,
+            user=version.user,
         )
 
     def _run(self, run_id: str | None, what: str) -> MlflowRun | None:
@@ -141,12 +154,12 @@ class Registry(MlflowApi):
             return None
         return None
 
-    def signature(self, version: ModelVersion) -> Mapping[str, Any] | None:
-        """The `signature` of the version's MLmodel file; None where that file is missing, damaged or has none."""
+    def model_file(self, version: ModelVersion) -> ModelFile:
+        """What the version's MLmodel file says; nothing where that file is missing or damaged."""
         try:
-            return _signature(self._artifacts.fetch(version, "MLmodel", _MLMODEL_LIMIT))
+            return _model_file(self._artifacts.fetch(version, "MLmodel", _MLMODEL_LIMIT))
         except Refused:
-            return None
+            return ModelFile()
 
     def set_stage(self, name: str, version: int, stage: str) -> None:
         """Put the version into a stage; who was there stays, whoever calls archives each version by itself.
@@ -267,19 +280,18 @@ class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: igno
         """Leave `<<` an ordinary key."""
 
 
-def _signature(mlmodel: bytes) -> Mapping[str, Any] | None:
-    """The `signature` of an MLmodel file: JSON texts under `inputs`, `outputs` and `params`.
-
-    Format: https://mlflow.org/docs/latest/ml/model/#mlmodel-file-contents
-    """
+def _model_file(content: bytes) -> ModelFile:
     try:
-        document = yaml.load(mlmodel, _PlainLoader)  # noqa: S506 -- a SafeLoader
+        document = yaml.load(content, _PlainLoader)  # noqa: S506 -- a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    signature = document.get("signature") if isinstance(document, dict) else None
-    if not isinstance(signature, dict):
-        return None
-    return {str(part): text for part, text in signature.items() if text is None or isinstance(text, str)}
+        return ModelFile()
+    if not isinstance(document, dict):
+        return ModelFile()
+    said, flavors = document.get("signature"), document.get("flavors")
+    signature = None
+    if isinstance(said, dict):
+        signature = {str(part): text for part, text in said.items() if text is None or isinstance(text, str)}
+    return ModelFile(signature, tuple(sorted(map(str, flavors))) if isinstance(flavors, dict) else ())
 
 
 def _without_own(tags: Mapping[str, str]) -> dict[str, str]:

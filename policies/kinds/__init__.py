@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from policies.kinds import age, compare, expression, lineage, metric, param, run, signature, tag
+from policies.kinds import (
+    age,
+    artifact,
+    compare,
+    expression,
+    github_check,
+    lineage,
+    metric,
+    param,
+    run,
+    scan,
+    signature,
+    signed,
+    soak,
+    tag,
+)
 from policies.kinds.base import Kind
 from policies.kinds.compose import compositions
 
@@ -18,8 +33,13 @@ _SIMPLE: Final = {
         param.KIND,
         lineage.KIND,
         signature.KIND,
+        artifact.KIND,
+        scan.KIND,
+        signed.KIND,
+        github_check.KIND,
         run.KIND,
         age.KIND,
+        soak.KIND,
         expression.KIND,
     )
 }

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from policies.durations import DURATION, parse_duration
-from policies.evidence import Evidence, Part
+from policies.evidence import Evidence, Need
 from policies.kinds.base import NOTHING, Finding, Kind
 from policies.verdict import Status
 
@@ -21,7 +21,7 @@ class AgeCheck:
     said: str
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """Nothing beyond the version."""
         return NOTHING
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from policies.evidence import Evidence, Metric, Part, Run, RunStatus, Unreadable, VersionEvidence
+from policies.evidence import Evidence, Metric, Need, Part, Run, RunStatus, Unreadable, VersionEvidence
 from policies.verdict import Status
 
 
@@ -20,6 +20,9 @@ class Finding:
     """What one check found; the engine makes an outcome of it, with its time-out, severity and the policy's remedy.
 
     `conclusive` is false for a fail that only says that nothing can be said, such as a NaN: its opposite is no pass.
+    `until` is when a pending finding changes by the clock alone: such a one never times out. `since` is when waiting
+    for missing evidence began, None for when the version was asked for. `needs_proposal` marks a finding that is
+    pending because nothing has been proposed yet: it holds back the merge, not the proposal.
     `parts` are the findings that this one was composed of, each with its name and kind.
     """
 
@@ -28,6 +31,9 @@ class Finding:
     required: str
     remedy: str = ""
     conclusive: bool = True
+    until: datetime | None = None
+    since: datetime | None = None
+    needs_proposal: bool = False
     parts: tuple[tuple[str, str, Finding], ...] = ()
 
 
@@ -35,7 +41,7 @@ class Check(Protocol):
     """A check of one kind, as read from a policy. Equal evidence at an equal time gives equal findings."""
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """What has to be read for `judge`."""
 
     def judge(self, evidence: Evidence, now: datetime, /) -> Finding:
@@ -52,8 +58,8 @@ class IfAbsent(StrEnum):
 Complaint = tuple[Sequence[str | int], str]
 
 RETRIED: Final = "Nothing to do: it is tried again."
-NOTHING: Final[frozenset[Part]] = frozenset()
-FROM_RUN: Final[frozenset[Part]] = frozenset({Part.RUN})
+NOTHING: Final[frozenset[Need]] = frozenset()
+FROM_RUN: Final[frozenset[Need]] = frozenset({Part.RUN})
 
 
 @dataclass(frozen=True, slots=True)

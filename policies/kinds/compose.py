@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from policies.evidence import Evidence, Part
+from policies.evidence import Evidence, Need
 from policies.kinds.base import Check, Complaint, Finding, Kind
 from policies.verdict import Status, worst
 
@@ -30,7 +30,7 @@ class Composition:
     rule: Callable[[tuple[Finding, ...]], Status]
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """What any of the parts needs."""
         return frozenset().union(*(part.check.needs for part in self.parts))
 
@@ -38,6 +38,9 @@ class Composition:
         """What the parts say together; the tree of what each found goes with it."""
         findings = tuple(part.check.judge(evidence, now) for part in self.parts)
         status = self.rule(findings)
+        # Only the parts that keep the whole waiting say what it waits for.
+        waiting = [finding for finding in findings if finding.status is Status.PENDING]
+        by_clock = [finding.until for finding in waiting if finding.until is not None]
         passed = sum(finding.status is Status.PASS for finding in findings)
         remedies = (f.remedy for f in findings if f.status is not Status.PASS and f.remedy)
         return Finding(
@@ -45,6 +48,9 @@ class Composition:
             f"{passed} of {len(findings)} pass",
             self.required,
             " ".join(dict.fromkeys(remedies)),
+            until=min(by_clock) if status is Status.PENDING and len(by_clock) == len(waiting) else None,
+            since=max((f.since for f in waiting if f.since is not None), default=None),
+            needs_proposal=status is Status.PENDING and all(finding.needs_proposal for finding in waiting),
             conclusive=all(finding.conclusive for finding in findings),
             parts=tuple((p.name, p.kind, f) for p, f in zip(self.parts, findings, strict=True)),
         )
@@ -75,7 +81,7 @@ class _Opposite:
     composition: Composition
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         return self.composition.needs
 
     def judge(self, evidence: Evidence, now: datetime) -> Finding:

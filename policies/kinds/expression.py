@@ -15,7 +15,7 @@ from typing import Any, Final
 import cel
 
 from policies.documents import nearest
-from policies.evidence import Evidence, Part, Unreadable, VersionEvidence
+from policies.evidence import Evidence, Need, Unreadable, VersionEvidence
 from policies.kinds.base import FROM_RUN, NOTHING, Complaint, Finding, IfAbsent, Kind, did_you_mean, unfinished
 from policies.verdict import Status
 
@@ -60,7 +60,7 @@ class Expression:
         object.__setattr__(self, "_named", frozenset(program.variables()))
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """The run, where the condition speaks of what it holds."""
         return FROM_RUN if _FROM_RUN & self._named else NOTHING
 

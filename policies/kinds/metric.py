@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from policies.evidence import Evidence, Part
+from policies.evidence import Evidence, Need
 from policies.kinds.base import FROM_RUN, Complaint, Finding, Kind, exact, find_metric, not_finite, number, unfinished
 from policies.verdict import Status
 
@@ -31,7 +31,7 @@ class MetricCheck:
         return f"at most {number(self.high or 0.0)}"
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """The run."""
         return FROM_RUN
 

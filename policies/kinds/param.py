@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from policies.evidence import Evidence, Part, Run
+from policies.evidence import Evidence, Need, Run
 from policies.kinds.base import FROM_RUN, Finding, Kind, did_you_mean, unfinished
 from policies.kinds.values import RULE_PROPERTIES, ValueRule, read_rule, rule_complaints
 
@@ -20,7 +20,7 @@ class ParamCheck:
     rule: ValueRule
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """The run."""
         return FROM_RUN
 

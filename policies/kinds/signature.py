@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from policies.evidence import Evidence, Part
+from policies.evidence import Evidence, Need, Part
 from policies.kinds.base import Finding, IfAbsent, Kind
 from policies.signatures import compare_signatures
 from policies.verdict import Status
 
-_NEEDS: Final[frozenset[Part]] = frozenset({Part.MODEL_FILE})
+_NEEDS: Final[frozenset[Need]] = frozenset({Part.MODEL_FILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SignatureCheck:
     if_absent: IfAbsent
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """The MLmodel file."""
         return _NEEDS
 

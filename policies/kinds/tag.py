@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from policies.evidence import Evidence, Part, Run, Unreadable
+from policies.evidence import Evidence, Need, Run, Unreadable
 from policies.kinds.base import FROM_RUN, NOTHING, Finding, Kind, did_you_mean, unreadable
 from policies.kinds.values import RULE_PROPERTIES, ValueRule, read_rule, rule_complaints
 
@@ -30,7 +30,7 @@ class TagCheck:
     rule: ValueRule
 
     @property
-    def needs(self) -> frozenset[Part]:
+    def needs(self) -> frozenset[Need]:
         """The run, for a tag of it."""
         return FROM_RUN if self.on is On.RUN else NOTHING
 

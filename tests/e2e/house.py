@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,18 +142,29 @@ class House:
 
     # --- the people -----------------------------------------------------------------------------------------------
 
-    def register(self, accuracy: float = 0.95, model: str = "", **metrics: float) -> int:
-        """A data scientist trains and registers a version; only its files and metrics matter."""
+    def register(
+        self,
+        accuracy: float = 0.95,
+        model: str = "",
+        files: Mapping[str, bytes] | None = None,
+        tags: Mapping[str, str] | None = None,
+        **metrics: float,
+    ) -> int:
+        """A data scientist trains and registers a version; only its files, metrics and tags matter."""
         model = model or self.model
         with contextlib.suppress(Exception):
             self.mlflow.create_registered_model(model)
         run = self.mlflow.create_run(
-            "0", tags={"git_commit": "0f1e2d3c4b", "data_version": "v1", "mlflow.user": "dana"}
+            "0", tags={"git_commit": "0f1e2d3c4b", "data_version": "v1", "mlflow.user": "dana", **(tags or {})}
         )
         run_id = run.info.run_id
         for name, value in {"accuracy": accuracy, "f1_score": accuracy, **metrics}.items():
             self.mlflow.log_metric(run_id, name, value)
-        self.mlflow.log_text(run_id, f"model of {run_id}\n", "model/MLmodel")
+        for path, content in {"MLmodel": f"model of {run_id}\n".encode(), **(files or {})}.items():
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / posixpath.basename(path)
+                local.write_bytes(content)
+                self.mlflow.log_artifact(run_id, str(local), f"model/{posixpath.dirname(path)}".rstrip("/"))
         self.mlflow.set_terminated(run_id, "FINISHED")
         source = f"{run.info.artifact_uri}/model"
         return int(self.mlflow.create_model_version(model, source, run_id).version)

@@ -16,6 +16,7 @@ from bot.gateways.github.repository import Repository
 from bot.sandbox.github import GitHubSandbox
 from bot.sandbox.github.facade import SandboxPull, SandboxRepository
 from bot.settings import AppCredentials, Secret
+from policies.evidence import CiResult, CiState
 
 PATH = "/repos/acme/models"
 
@@ -147,3 +148,42 @@ def test_a_reaction_is_there_once(repository: Repository, pull: SandboxPull) -> 
     for reaction in (Reaction.SEEN, Reaction.DONE, Reaction.DONE):
         repository.comments.react(number, reaction)
     assert [r.content for r in pull.comments[0].reactions] == ["eyes", "rocket"]
+
+
+# --- what others say of commits -----------------------------------------------------------------------------------
+
+
+def test_a_teams_check_counts_by_its_name_and_its_author(
+    github: GitHubSandbox, there: SandboxRepository, repository: Repository
+) -> None:
+    ci, stranger, head = github.add_app("github-actions"), github.add_app("stranger"), there.head()
+    there.repo.apps += [ci, stranger]
+    there.check_run(stranger, head, "tests", "success")
+    assert repository.checks.by_others(head, "tests", "github-actions") is None
+    there.check_run(ci, head, "tests", None)
+    assert repository.checks.by_others(head, "tests", "github-actions") == CiResult(CiState.RUNNING)
+    for conclusion, state in [("failure", CiState.FAILURE), ("neutral", CiState.FAILURE), ("success", CiState.SUCCESS)]:
+        there.check_run(ci, head, "tests", conclusion)
+        assert repository.checks.by_others(head, "tests", "GitHub-Actions") == CiResult(state)
+    assert repository.checks.by_others(head, "other", "github-actions") is None
+
+
+def test_a_status_counts_by_its_author(there: SandboxRepository, repository: Repository) -> None:
+    head = there.head()
+    there.status("mallory", head, "jenkins", "success")
+    assert repository.checks.by_others(head, "jenkins", "alice") is None
+    for state, expected in [("pending", CiState.RUNNING), ("error", CiState.FAILURE), ("success", CiState.SUCCESS)]:
+        there.status("alice", head, "jenkins", state)
+        assert repository.checks.by_others(head, "jenkins", "Alice") == CiResult(expected)
+
+
+def test_whether_a_branch_holds_a_commit(there: SandboxRepository, repository: Repository) -> None:
+    first = there.head()
+    aside = there.push({"b": "1"}, branch="feature/x")
+    there.push({"c": "1"})
+    assert repository.git.on_branch(first, "main") == (first, True)
+    assert repository.git.on_branch(first[:10], "main") == (first, True)
+    assert repository.git.on_branch(aside, "main") == (aside, False)
+    assert repository.git.on_branch(aside, "feature/x") == (aside, True)
+    assert repository.git.on_branch(first, "no-such-branch") == (first, False)
+    assert repository.git.on_branch("0" * 40, "main") is None

@@ -143,7 +143,7 @@ def test_evidence_of_a_version_whose_run_goes_on(registry, mlflow, client, log_m
     assert (early.run.status, early.metrics) == (RunStatus.RUNNING, ())
     assert (early.run.run_id, early.run.user, early.run.params) == (run_id, "dana", {"depth": "3"})
     assert early.lineage["git_commit"] == "abc"
-    signature = registry.signature(registered.version(1))
+    signature = registry.model_file(registered.version(1)).signature
     assert signature["inputs"] == '[{"type": "double", "name": "amount", "required": true}]'
     assert signature["params"] is None
     assert (early.digest, early.size) == ("sha256:00", 7)
@@ -192,7 +192,7 @@ def test_a_copied_version_has_the_evidence_of_the_first(registry, client, log_mo
     evidence = registry.version_evidence(copied, copied.version(1), "", 0)
 
     assert evidence.metrics == (Metric("f1_score", 0.9),)
-    assert registry.signature(copied.version(1)) is not None
+    assert registry.model_file(copied.version(1)).signature is not None
 
 
 def test_what_the_bot_writes_is_no_evidence(registry, churn):
@@ -254,7 +254,7 @@ def test_a_damaged_mlmodel_is_no_signature(registry, client, log_model, mlmodel)
     client.create_model_version(name, f"models:/{model.model_id}", model_id=model.model_id)
     registered = registry.model(name)
 
-    assert registry.signature(registered.version(1)) is None
+    assert registry.model_file(registered.version(1)).signature is None
 
 
 def test_writing_twice_is_writing_once(registry, churn):
@@ -422,7 +422,7 @@ def test_a_trained_model_is_all_that_a_policy_asks_for(registry, mlflow):
 
     f1 = {recipe: {m.name: m.value for m in e.metrics}["f1_score"] for recipe, e in evidence.items()}
     assert f1[Recipe.WORSE] < 0.85 < f1[Recipe.GOOD] < f1[Recipe.BETTER]
-    signatures = [registry.signature(model.version(version)) for version in versions.values()]
+    signatures = [registry.model_file(model.version(version)).signature for version in versions.values()]
     assert signatures[0] is not None
     assert signatures == [signatures[0]] * len(versions)
     for each in evidence.values():

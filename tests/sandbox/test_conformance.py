@@ -74,6 +74,8 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
 
     head = alice("GET", f"{REPO}/git/ref/heads/main", m.GitRef)["object"]["sha"]
     commits = alice("GET", f"{REPO}/commits?sha=main", list[m.Commit])
+    alice("GET", f"{REPO}/commits/{head}", m.Commit)
+    alice("GET", f"{REPO}/compare/main...{head}", m.CommitComparison)
     tree = alice("GET", f"{REPO}/git/trees/{commits[0]['commit']['tree']['sha']}", m.GitTree)
     alice("GET", f"{REPO}/git/blobs/{tree['tree'][0]['sha']}", m.Blob)
     entry = {"path": "versions.yaml", "mode": "100644", "type": "blob", "content": "models: {a: 1}\n"}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bot.domain.pull_requests import Check, CheckState, Login
 from bot.gateways.github.api import RepositoryApi, time_of
+from policies.evidence import CiResult, CiState
 
 DESCRIPTION_LIMIT: Final = 140  # characters of a status' and a deployment's description
 _FINGERPRINT = re.compile(r" \[([0-9a-f]{16})\]$")
@@ -40,6 +41,24 @@ class Checks:
                     found.setdefault(row["context"], _status_check(row))
         return found
 
+    def by_others(self, sha: str, name: str, author: str) -> CiResult | None:
+        """The newest check run or status of a name that an App (its slug) or a user wrote on a commit."""
+        runs = self._api.get_or_none(f"/commits/{sha}/check-runs", check_name=name, per_page=100)
+        newest = max(
+            (run for run in (runs or {}).get("check_runs", ()) if _slug(run) == author.casefold()),
+            key=lambda run: int(run["id"]),
+            default=None,
+        )
+        if newest is not None:
+            return _ci_result(newest)
+        for page in self._api.pages(f"/commits/{sha}/statuses"):
+            for row in page:
+                login = str((row["creator"] or {}).get("login", "")).casefold()
+                if row["context"] == name and login in (author.casefold(), f"{author.casefold()}[bot]"):
+                    state = {"success": CiState.SUCCESS, "pending": CiState.RUNNING}.get(row["state"], CiState.FAILURE)
+                    return CiResult(state, row.get("target_url") or "")
+        return None
+
     def write(self, sha: str, check: Check, url: str) -> None:
         """Write one check: a check run as an App, a commit status with a token."""
         if self._api.app_id is None:
@@ -66,6 +85,18 @@ class Checks:
         else:
             body |= {"status": "completed", "conclusion": check.state.value}
         self._api.write("POST", "/check-runs", **body)
+
+
+def _slug(run: Mapping[str, Any]) -> str:
+    return str((run.get("app") or {}).get("slug", "")).casefold()
+
+
+def _ci_result(run: Mapping[str, Any]) -> CiResult:
+    """A conclusion other than success is none: GitHub counts neutral and skipped as passed, a policy does not."""
+    state = CiState.RUNNING
+    if run["status"] == "completed":
+        state = CiState.SUCCESS if run["conclusion"] == "success" else CiState.FAILURE
+    return CiResult(state, run.get("html_url") or "")
 
 
 def _check_run(run: Mapping[str, Any]) -> Check:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.domain.errors import Refused
+from bot.domain.errors import Misconfigured, Refused
 from bot.domain.pull_requests import Login
 from bot.gateways.github.api import KEPT, RepositoryApi, time_of
 from bot.gateways.github.client import GitHubRefusal
@@ -142,6 +142,29 @@ class Git:
             "committed_at": commit.committed_at.isoformat(),
         }
         self._api.cache.set(f"github:commit:{self._api.name}:{commit.sha}", json.dumps(row).encode(), KEPT)
+
+    def on_branch(self, sha: str, branch: str) -> tuple[str, bool] | None:
+        """A commit's whole id and whether `branch` holds it; None where the repository has no such commit.
+
+        Raises Misconfigured for a repository that the bot cannot read, which GitHub shows like one that is not there.
+        """
+        row = self._or_none(f"/commits/{quote(sha)}")
+        if row is None:
+            if self._api.get_or_none("") is None:
+                raise Misconfigured(
+                    f"the bot cannot read {self._api.name}: give it the permission “Contents: read” there"
+                )
+            return None
+        compared = self._or_none(f"/compare/{quote(branch, safe='')}...{row['sha']}")
+        return str(row["sha"]), compared is not None and compared["status"] in ("identical", "behind")
+
+    def _or_none(self, path: str) -> Any:  # noqa: ANN401 - a decoded answer
+        try:
+            return self._api.get(path)
+        except GitHubRefusal as refusal:
+            if refusal.status in (404, 409, 422):  # 422: no commit has such an id; 409: the repository is empty
+                return None
+            raise
 
     def create_commit(self, base: str, files: Mapping[str, str], message: str) -> Commit:
         """One commit on top of `base` with the text of every path in `files`; no ref points at it yet."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from werkzeug.wrappers import Request
 
+from bot.sandbox.github.checks import Checks
 from bot.sandbox.github.comments import Comments
 from bot.sandbox.github.errors import ApiError
 from bot.sandbox.github.git import Person
@@ -30,13 +31,15 @@ class House:
     webhooks: Webhooks
     pulls: Pulls
     comments: Comments
+    checks: Checks
 
     @classmethod
     def of(cls, world: World) -> House:
         """Build what acts on a world."""
         shapes = Shapes(world)
         webhooks = Webhooks(world, shapes)
-        return cls(world, shapes, webhooks, Pulls(world, shapes, webhooks), Comments(world, shapes, webhooks))
+        acting = (world, shapes, webhooks)
+        return cls(*acting, Pulls(*acting), Comments(*acting), Checks(*acting))
 
 
 @dataclass

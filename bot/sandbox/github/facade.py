@@ -203,6 +203,17 @@ class SandboxRepository:
         found = [i for i in self.repo.issues.values() if i.number not in self.repo.pulls]
         return [issue for issue in found if state in ("all", issue.state)]
 
+    def check_run(self, app: App, sha: str, name: str, conclusion: str | None) -> None:
+        """Let an App report on a commit; None while it is at it."""
+        said = {"conclusion": conclusion} if conclusion else {"status": "in_progress"}
+        with self.github.world.lock:
+            self._house.checks.run(self.repo, app, sha, name, said)
+
+    def status(self, login: str, sha: str, context: str, state: str) -> None:
+        """Let somebody set a status of a commit."""
+        with self.github.world.lock:
+            self._house.checks.status(self.repo, login, sha, state, {"context": context})
+
     def check_runs(self, sha: str) -> list[dict[str, Any]]:
         """Check runs of a commit, oldest first."""
         return [run for run in self.repo.check_runs if run["head_sha"] == sha]

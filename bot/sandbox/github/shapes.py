@@ -145,6 +145,29 @@ class Shapes:
             ],
         }
 
+    def comparison(self, repo: Repo, base: Any, head: Any) -> JSON:  # noqa: ANN401 - pygit2's commits
+        """https://docs.github.com/en/rest/commits/commits#compare-two-commits"""
+        shared = repo.git.repo.merge_base(base.id, head.id)
+        states = {(True, True): "identical", (True, False): "ahead", (False, True): "behind"}
+        url = self.api(repo, f"/compare/{base.id}...{head.id}")
+        page = self.html(repo, f"/compare/{base.id}...{head.id}")
+        merge_base = repo.git.repo[shared] if shared else base
+        return {
+            "url": url,
+            "html_url": page,
+            "permalink_url": page,
+            "diff_url": f"{page}.diff",
+            "patch_url": f"{page}.patch",
+            "base_commit": self.commit(repo, base),
+            "merge_base_commit": self.commit(repo, merge_base),
+            "status": states.get((shared == base.id, shared == head.id), "diverged"),
+            "ahead_by": 0,
+            "behind_by": 0,
+            "total_commits": 0,
+            "commits": [],
+            "files": [],
+        }
+
     def pull(self, repo: Repo, pull: Pull, *, full: bool = True) -> JSON:
         """https://docs.github.com/en/rest/pulls/pulls"""
         issue = repo.issues[pull.number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import unquote
 
 from bot.sandbox.github import links
 from bot.sandbox.github.calls import Answer, Call, route
@@ -90,6 +91,29 @@ def commits(call: Call) -> Answer:
 
         found = [commit for commit in found if changed(commit)]
     return 200, [call.house.shapes.commit(call.at, commit) for commit in found]
+
+
+@route("GET", "/repos/{owner}/{repo}/commits/{sha}")
+def get_listed_commit(call: Call) -> Answer:
+    return 200, call.house.shapes.commit(call.at, _commit_named(call, call.args[0]))
+
+
+@route("GET", "/repos/{owner}/{repo}/compare/{basehead*}")
+def compare(call: Call) -> Answer:
+    base, _, head = unquote(call.args[0]).partition("...")
+    one, other = (_commit_named(call, name) for name in (base, head))
+    return 200, call.house.shapes.comparison(call.at, one, other)
+
+
+def _commit_named(call: Call, name: str) -> Any:  # noqa: ANN401 - pygit2's commit
+    git = call.at.git
+    try:
+        found = git.repo.get(git.ref(f"refs/heads/{name}") or name)
+    except ValueError:
+        found = None
+    if found is None or found.type_str != "commit":
+        raise ApiError(422, f"No commit found for SHA: {name}") if "..." not in name else ApiError(404, "Not Found")
+    return found
 
 
 @route("GET", "/repos/{owner}/{repo}/git/trees/{sha}")

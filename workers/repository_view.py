@@ -1,0 +1,91 @@
+"""One deploy repository as it is at one moment: what every look at its models and pull requests starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.domain.manifest import Manifest
+from bot.domain.pipeline import Environment
+from bot.domain.pull_requests import PullRequest
+from bot.domain.world import ChangeKind, Completion, Judgement, Ruling
+from bot.gateways.github.deployments import Adoption, RecordedJudgement
+from bot.gateways.github.repository import Repository
+from bot.wiring import Gateways
+from policies.documents import InvalidDocument
+from workers.deploy_files import DeployFiles, PipelineFile
+
+
+class RepositoryView:
+    """One deploy repository at one head of its default branch; shared by every look taken at that moment."""
+
+    def __init__(self, gateways: Gateways, repository: str, now: datetime) -> None:
+        self.gateways = gateways
+        self.name = repository
+        self.now = now
+        self.repository: Repository = gateways.github(repository)
+        self.files = DeployFiles(self.repository)
+        self.head = self.repository.git.head()
+        self.pipeline: PipelineFile = self.files.pipeline(self.head)
+        self.manifest: Manifest = self.files.manifest(self.head, self.pipeline.pipeline)
+        self.pull_requests: Sequence[PullRequest] = self.repository.pulls.all()
+        self.judgements: Sequence[RecordedJudgement] = self.repository.deployments.judgements()
+        self.adoption, self.adopting = self._adoption()
+
+    def _adoption(self) -> tuple[Adoption | None, str | None]:
+        """What was adopted, and the commit whose manifest is to be adopted now.
+
+        A manifest's first commit states what is live already, while the bot has judged nothing here yet.
+        """
+        recorded = self.repository.deployments.adoption()
+        if recorded is not None or self.judgements or not self.manifest.entries:
+            return recorded, None
+        first = self.files.first_manifest(self.pipeline.pipeline)
+        if first is None or self.repository.git.commit(first).author == self.gateways.login():
+            return None, None  # the bot's own first proposal states what should be live, not what was
+        try:
+            stated = self.files.manifest(first, self.pipeline.pipeline).entries
+        except InvalidDocument:
+            return None, None
+        return None, first if stated else None
+
+    def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
+        """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""
+        own = [r for r in self.judgements if (r.model, r.environment) == (model, environment)]
+        authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
+        judgements = []
+        for recorded in own:
+            # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
+            # That one's predecessor may be one whose version went missing while it was live, which an issue says.
+            unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
+            completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
+            state, at = completion or (None, None)
+            judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
+        return (*self._adopted(model, environment), *judgements)
+
+    def _adopted(self, model: str, environment: str) -> tuple[Judgement, ...]:
+        commit = self.adoption.commit if self.adoption else self.adopting
+        if commit is None:
+            return ()
+        try:
+            entry = self.files.manifest(commit, self.pipeline.pipeline).entry(model, environment)
+        except InvalidDocument:
+            return ()
+        if entry is None:
+            return ()
+        at = self.adoption.at if self.adoption else self.now
+        adopted = Judgement(
+            entry=entry,
+            commit=commit,
+            ruling=Ruling.AUTHORISED,
+            kind=ChangeKind.ADOPTION,
+            at=at,
+            completed=Completion.SUCCESS,
+            completed_at=at,
+        )
+        return (adopted,)
+
+    def environment(self, name: str) -> Environment:
+        """An environment of the pipeline at the head."""
+        return self.pipeline.pipeline.environment(name)
