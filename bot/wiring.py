@@ -58,6 +58,11 @@ def build(settings: Settings) -> Gateways:
     return Gateways(settings, Cache(connect(settings.redis_url)))
 
 
+def without_queue(settings: Settings) -> Gateways:
+    """The gateways for one command that only reads: what is read is remembered where REDIS_URL names a server."""
+    return Gateways(settings, Cache(connect(settings.redis_url) if settings.redis_url else None))
+
+
 def preload() -> None:
     """Import what is slow to import, once, before a worker forks."""
     preload_registry()

@@ -84,6 +84,15 @@ def load(text: str | bytes, source: str, schema: str) -> Document:
     return document
 
 
+def kind_of(text: str | bytes, source: str) -> str:
+    """What a document calls itself under `kind`, empty where it does not; raises InvalidDocument for no YAML."""
+    root = compose(text, source)
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value == "kind" and isinstance(value, yaml.ScalarNode):
+            return str(value.value)
+    return ""
+
+
 def compose(text: str | bytes, source: str) -> yaml.Node:
     """The one node tree of `text`; raises InvalidDocument where the text is no single YAML document."""
     if isinstance(text, bytes):

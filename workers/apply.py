@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bot.comments import checks, issues, proposal, release
+import logging
+from datetime import datetime
+
+from bot.comments import checks, issues, proposal, release, verdict
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
@@ -31,8 +34,10 @@ from bot.domain.actions import (
     SetStage,
     SetVersionTags,
     StartCommitCheck,
+    StoreVerdict,
     UpdateBody,
 )
+from bot.domain.errors import Misconfigured, Refused
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.keys import PullRequestKey
 from bot.domain.manifest import new_manifest, set_entry
@@ -42,6 +47,8 @@ from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from workers.execution import Desk
 from workers.repository_view import RepositoryView
+
+log = logging.getLogger("promotion-bot.worker")
 
 
 class Effects:
@@ -72,6 +79,8 @@ class Effects:
                 self._registry.delete_alias(self._model, alias)
             case SetVersionTags(version, tags):
                 self._registry.set_version_tags(self._model, version, tags)
+            case StoreVerdict(environment, evaluation, at):
+                self._store_verdict(environment, evaluation, at)
             case CreateTag(name, commit):
                 self._create_tag(name, commit)
             case CreateRelease(tag, environment, entry, pull_request):
@@ -168,6 +177,17 @@ class Effects:
         body = proposal.body(standing, existing)
         if body.strip() != existing.replace("\r\n", "\n").strip():
             self._repository.pulls.update_body(number, body)
+
+    def _store_verdict(self, environment: str, evaluation: Evaluation, at: datetime) -> None:
+        """The artifact first: a tag says that it is there. Where nobody may write it, the promotion goes on."""
+        version, path = evaluation.entry.version, naming.verdict_artifact(environment)
+        record = verdict.record(self._model, environment, evaluation, at)
+        try:
+            self._registry.log_artifact(self._model, version, path, record)
+        except (Refused, Misconfigured) as error:
+            log.warning("the verdict on version %s of %s is not kept in full: %s", version, self._model, error)
+        tags = {naming.verdict_tag(environment): evaluation.summary()}
+        self._registry.set_version_tags(self._model, version, tags)
 
     # --- what people are told -------------------------------------------------------------------------------------
 

@@ -47,7 +47,8 @@ from workers.repository_view import RepositoryView
 _DIGEST_TTL: Final = 86_400
 _LOOKED_INTO_TTL: Final = 30 * 86_400  # what follows from the bytes of the files alone
 _LARGEST_REQUIREMENTS: Final = 1_000_000
-_OF_CHAMPION: Final = (Part.MODEL_FILE, Column)
+_OF_CHAMPION: Final = frozenset({Part.RUN, Part.MODEL_FILE})
+_OF_FILES: Final = frozenset({Part.FILES, Part.SCAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,18 @@ class ProposalHead:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the evidence is for: a version in an environment, judged by rules as of the commit `rules`."""
+    """What the evidence is for: a version in an environment, judged by rules as of the commit `rules`.
+
+    `for_people` asks for what is shown beside the checks too: the run, and the digest of the files.
+    """
 
     environment: str
     version: ModelVersion
     champion: Entry | None
     needs: frozenset[Need]
     rules: str
-    proposal: ProposalHead | None
+    proposal: ProposalHead | None = None
+    for_people: bool = True
 
 
 class EvidenceReader:
@@ -88,11 +93,12 @@ class EvidenceReader:
         """All that the checks asked for. Raises Unreachable where a store does not answer, Refused without files."""
         version, needs = question.version, question.needs
         looked_into = self._look_into(version, needs, question.rules)
-        files = self.digest(version)
+        subject = self._of_version(version, needs | {Part.RUN} if question.for_people else needs)
+        if question.for_people or not needs.isdisjoint(_OF_FILES):
+            files = self.digest(version)
+            subject = replace(subject, digest=files.digest, size=files.size)
         subject = replace(
-            self._of_version(version, needs),
-            digest=files.digest,
-            size=files.size,
+            subject,
             files=tuple(File(path, size) for path, size in self._listing(version)) if Part.FILES in needs else (),
             requirements=self._requirements(version) if Part.REQUIREMENTS in needs else None,
             scan=looked_into.scan,
@@ -100,7 +106,7 @@ class EvidenceReader:
         return Evidence(
             environment=question.environment,
             subject=subject,
-            champion=self._champion(question.champion, needs),
+            champion=self._champion(question),
             asked_at=version.created_at,
             proposed_at=question.proposal.since if question.proposal else None,
             signed=looked_into.signed,
@@ -119,18 +125,19 @@ class EvidenceReader:
 
     def without_files(self, environment: str, version: ModelVersion) -> Evidence:
         """What is known of a version whose files cannot be had."""
-        return Evidence(environment, self._of_version(version, frozenset()), None, version.created_at)
+        return Evidence(environment, self._of_version(version, frozenset({Part.RUN})), None, version.created_at)
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
     def _of_version(self, version: ModelVersion, needs: frozenset[Need]) -> VersionEvidence:
-        """What the registry knows of a version. The run is always read: people see its metrics and lineage."""
-        number = version.version
-        if number not in self._known:
-            self._known[number] = self._gateways.registry.version_evidence(self._model, version, "", 0)
+        """What the registry knows of a version; the run only where it is asked for."""
+        known = self._known.get(version.version)
+        if known is None and Part.RUN in needs:
+            known = self._gateways.registry.version_evidence(self._model, version)
+            self._known[version.version] = known
         file = self.model_file(version) if Part.MODEL_FILE in needs else ModelFile()
         return replace(
-            self._known[number],
+            known or self._gateways.registry.registered_evidence(self._model, version),
             signature=file.signature,
             flavors=file.flavors,
             columns={need: self._column(version, need) for need in needs if isinstance(need, Column)},
@@ -142,12 +149,15 @@ class EvidenceReader:
             self._model_files[version.version] = self._gateways.registry.model_file(version)
         return self._model_files[version.version]
 
-    def _champion(self, champion: Entry | None, needs: frozenset[Need]) -> VersionEvidence | None:
+    def _champion(self, question: Question) -> VersionEvidence | None:
+        champion, needs = question.champion, question.needs
         version = self._model.version(champion.version) if champion else None
         if champion is None or version is None:
             return None
-        asked = frozenset(need for need in needs if need in _OF_CHAMPION or isinstance(need, Column))
-        return replace(self._of_version(version, asked), digest=champion.digest)
+        asked = {need for need in needs if need in _OF_CHAMPION or isinstance(need, Column)}
+        if question.for_people:
+            asked.add(Part.RUN)
+        return replace(self._of_version(version, frozenset(asked)), digest=champion.digest)
 
     def _column(self, version: ModelVersion, wanted: Column) -> Vector | Unusable | None:
         key = (version.version, wanted)

@@ -14,6 +14,7 @@ from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachabl
 
 _COMMANDS: Final[Mapping[str, str]] = {
     "demo": "The whole story on this machine: real models, a real registry, a local GitHub stand-in.",
+    "policy": "Check, test, explain and backtest policies.",
     "sweep": "Look at everything once, now.",
     "up": "Web service, worker and scheduler in one, with an embedded queue where REDIS_URL is not set.",
     "web": "The web service: webhooks, health, metrics.",

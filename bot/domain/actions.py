@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.domain import naming
 from bot.domain.gates import Gate, Standing
 from bot.domain.keys import Key
 from bot.domain.manifest import Entry
 from bot.domain.world import Completion, Evaluation, Judgement, Observation
+from policies.verdict import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,15 @@ class SetVersionTags:
 
     version: int
     tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreVerdict:
+    """Keep a verdict with its version: in full among the run's artifacts, in short as a tag."""
+
+    environment: str
+    evaluation: Evaluation
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +247,7 @@ Action = (
     | SetAlias
     | DeleteAlias
     | SetVersionTags
+    | StoreVerdict
     | CreateTag
     | CreateRelease
     | StartCommitCheck
@@ -256,6 +268,18 @@ Action = (
     | LookAt
     | LookAgain
 )
+
+
+def store_verdict(
+    world: Observation, environment: str, evaluation: Evaluation, now: datetime
+) -> Iterator[StoreVerdict]:
+    """Keep a verdict that was reached, unless the version carries it already."""
+    registered = world.version(evaluation.entry.version)
+    reached = evaluation.verdict.status_before_proposal in (Status.PASS, Status.FAIL)
+    if registered is None or not reached:
+        return
+    if registered.tags.get(naming.verdict_tag(environment)) != evaluation.summary():
+        yield StoreVerdict(environment, evaluation, now)
 
 
 def tag_missing(world: Observation, version: int, wanted: Mapping[str, str]) -> Iterator[SetVersionTags]:

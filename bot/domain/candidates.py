@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from bot.domain.actions import Action, LookAgain, OpenProposal, tag_missing
+from bot.domain.actions import Action, LookAgain, OpenProposal, store_verdict, tag_missing
 from bot.domain.pipeline import After, Manual, OnAlias, OnRegistration, OnTag
 from bot.domain.versions import VersionStatus
 from bot.domain.world import EnvironmentState, Evaluation, Observation
@@ -132,6 +132,7 @@ def _say_verdicts(world: Observation, state: EnvironmentState, now: datetime, *,
                 again = now + patience(evaluation.evidence.asked_at, now, world.sweep_interval)
                 yield LookAgain(min(again, evaluation.verdict.until or again))
         yield from tag_missing(world, version, tags)
+        yield from store_verdict(world, environment, evaluation, now)
 
 
 def refusal(evaluation: Evaluation) -> str:

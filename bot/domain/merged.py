@@ -27,6 +27,7 @@ from bot.domain.actions import (
     SetStage,
     SetVersionTags,
     StartCommitCheck,
+    store_verdict,
     tag_missing,
 )
 from bot.domain.authorisation import judge
@@ -70,6 +71,8 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
         by=change.by,
         policy=change.evaluation.policy if change.evaluation else "",
     )
+    if change.evaluation is not None:
+        yield from store_verdict(world, state.rules.name, change.evaluation, now)
     yield RecordJudgement(state.rules.name, judgement)
     judged = world.with_state(state.with_judgement(judgement))
     yield from _carry_out(judged, judged.environments[state.rules.name])

@@ -100,3 +100,13 @@ def _quiet(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` with every run of line breaks, control characters and changes of direction as one space."""
     return re.sub(r"[\x00-\x1f\x7f\x85\u2028-\u202e\u2066-\u2069]+", " ", text).strip()
+
+
+def verdict_tag(environment: str) -> str:
+    """The version's tag that holds its newest verdict for an environment in short."""
+    return f"promotion.{environment}.verdict"
+
+
+def verdict_artifact(environment: str) -> str:
+    """The run's artifact that holds the newest verdict for an environment in full."""
+    return f"promotion/{environment}/verdict.json"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from bot.domain.approvals import Approvals
 from bot.domain.fingerprint import Fingerprint
@@ -66,6 +68,9 @@ class Judgement:
     completed_at: datetime | None = None
 
 
+_MOST_SUMMARISED: Final = 50  # checks; a tag of MLflow's holds 5,000 characters
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A policy's verdict on one version, with all that it was bound to.
@@ -80,6 +85,17 @@ class Evaluation:
     policy: str
     pipeline: str
     champion: Entry | None
+
+    def summary(self) -> str:
+        """The verdict in a line of JSON that is the same while nothing that it stands on has changed."""
+        outcomes = self.verdict.outcomes[:_MOST_SUMMARISED]
+        said = {
+            "status": self.verdict.status.value,
+            "policy": self.policy,
+            "evidence": self.evidence.digest(),
+            "checks": {outcome.check: outcome.status.value for outcome in outcomes},
+        }
+        return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
 
     def fingerprint(self, head: str) -> Fingerprint:
         """What this evaluation stands on, for a proposal whose head commit is `head`."""

@@ -16,11 +16,13 @@ _LARGEST: Final = 64 * 1024 * 1024  # bytes before they are packed; what is larg
 class Cache:
     """Bytes by name, for a time. Without Redis nothing is remembered and nothing fails."""
 
-    def __init__(self, connection: redis.Redis) -> None:
+    def __init__(self, connection: redis.Redis | None) -> None:
         self._redis = connection
 
     def get(self, key: str) -> bytes | None:
         """What was stored under `key`; None where it is not there any more."""
+        if self._redis is None:
+            return None
         with contextlib.suppress(redis.exceptions.RedisError, zlib.error):
             packed = self._redis.get(f"{PREFIX}cache:{key}")
             if isinstance(packed, bytes):
@@ -32,6 +34,6 @@ class Cache:
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
         """Store `value` under `key` for `ttl` seconds; what is too large is not stored."""
-        if len(value) <= _LARGEST:
+        if self._redis is not None and len(value) <= _LARGEST:
             with contextlib.suppress(redis.exceptions.RedisError):
                 self._redis.set(f"{PREFIX}cache:{key}", zlib.compress(value, 1), ex=ttl)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus
 from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, copied_version, logged_model_id
 from bot.gateways.mlflow_api import Missing, MlflowApi
 from bot.gateways.mlflow_api import preload as preload
-from policies.evidence import Metric, Run, RunStatus, Unreadable, VersionEvidence
+from policies.evidence import Metric, Run, RunStatus, VersionEvidence
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -106,10 +106,19 @@ class Registry(MlflowApi):
             )
         )
 
-    def version_evidence(
-        self, model: RegisteredModel, version: ModelVersion, digest: str | Unreadable, size: int
-    ) -> VersionEvidence:
-        """Everything that checks may see of a version; `digest` and `size` are handed through.
+    def registered_evidence(self, model: RegisteredModel, version: ModelVersion) -> VersionEvidence:
+        """What the registry's lists already say of a version; asks nothing."""
+        return VersionEvidence(
+            name=version.name,
+            version=version.version,
+            created_at=version.created_at,
+            tags=_without_own(version.tags),
+            model_tags=_without_own(model.tags),
+            user=version.user,
+        )
+
+    def version_evidence(self, model: RegisteredModel, version: ModelVersion) -> VersionEvidence:
+        """What the registry and the run say of a version: at most a request for each, and one for the logged model.
 
         A run or logged model that was erased leaves nothing of itself; one that is only marked as deleted can still
         be read, until `mlflow gc`, and is. The MLmodel file is not read here: `model_file` does.
@@ -117,17 +126,10 @@ class Registry(MlflowApi):
         what = f"version {version.version} of {version.name!r}"
         logged = self._logged_model(version, what)
         run = self._run(version.run_id or (logged.source_run_id if logged else None), what)
-        return VersionEvidence(
-            name=version.name,
-            version=version.version,
-            created_at=version.created_at,
+        return replace(
+            self.registered_evidence(model, version),
             run=_run_evidence(run) if run else None,
             metrics=_metrics(run, logged),
-            tags=_without_own(version.tags),
-            model_tags=_without_own(model.tags),
-            digest=digest,
-            size=size,
-            user=version.user,
         )
 
     def _run(self, run_id: str | None, what: str) -> MlflowRun | None:
@@ -193,6 +195,13 @@ class Registry(MlflowApi):
                     client.delete_model_version_tag(name, str(version), key)
                 else:
                     client.set_model_version_tag(name, str(version), key, cut_tag_value(value))
+
+    def log_artifact(self, name: str, version: int, path: str, text: str) -> None:
+        """Write a text among the artifacts of the version's run; nothing happens for a version without one."""
+        with self.asked_to(f"write {path!r} to the run of version {version} of {name!r}") as client:
+            run_id = client.get_model_version(name, str(version)).run_id
+            if run_id:
+                client.log_text(run_id, text, path)
 
     def set_model_tags(self, name: str, tags: Mapping[str, str | None]) -> None:
         """Set the registered model's tags, in order, and delete those whose value is None; values are cut."""

@@ -110,7 +110,8 @@ def _is_pinned(text: str) -> bool:
     )
 
 
-def _bytes(said: str) -> int:
+def parse_size(said: str) -> int:
+    """The bytes that a size such as `500MB` or `2GiB` says; raises ValueError for every other form."""
     found = _SIZE.fullmatch(said)
     if found is None:
         raise ValueError(f"“{said}” is not a size such as 500MB")
@@ -126,7 +127,7 @@ def _readable(size: int) -> str:
 
 def _read(said: Mapping[str, Any]) -> ArtifactCheck:
     return ArtifactCheck(
-        _bytes(said["max_size"]) if "max_size" in said else None,
+        parse_size(said["max_size"]) if "max_size" in said else None,
         said.get("max_size", ""),
         tuple(said.get("require", ())),
         tuple(said.get("forbid", ())),

@@ -27,6 +27,7 @@ from bot.domain.actions import (
     SetStage,
     SetVersionTags,
     StartCommitCheck,
+    StoreVerdict,
 )
 from bot.domain.approvals import ApprovalRule, Approvals
 from bot.domain.candidates import candidates
@@ -208,7 +209,8 @@ def change(version: int | None, **fields: object) -> Change:
 
 def test_an_authorised_entry_is_recorded_first_and_completed_last() -> None:
     state = EnvironmentState(STAGING, desired=entry(1), change=change(1))
-    actions = decide(world(version(1), staging=state), NOW)
+    stored, *actions = decide(world(version(1), staging=state), NOW)
+    assert isinstance(stored, StoreVerdict), "what it is authorised on is kept before it counts"
     assert isinstance(actions[0], RecordJudgement)
     assert actions[0].judgement.ruling is Ruling.AUTHORISED
     assert SetStage(1, "Staging") in actions

@@ -134,11 +134,11 @@ def test_evidence_of_a_version_whose_run_goes_on(registry, mlflow, client, log_m
     client.create_model_version("running", f"models:/{model.model_id}", run_id, model_id=model.model_id)
     registered = registry.model("running")
 
-    early = registry.version_evidence(registered, registered.version(1), "sha256:00", 7)
+    early = registry.version_evidence(registered, registered.version(1))
     client.log_metric(run_id, "accuracy", 0.8, step=0)
     client.log_metric(run_id, "accuracy", 0.9, step=1)
     client.set_terminated(run_id)
-    late = registry.version_evidence(registered, registered.version(1), Unreadable("no"), 0)
+    late = registry.version_evidence(registered, registered.version(1))
 
     assert (early.run.status, early.metrics) == (RunStatus.RUNNING, ())
     assert (early.run.run_id, early.run.user, early.run.params) == (run_id, "dana", {"depth": "3"})
@@ -172,7 +172,7 @@ def test_the_logged_models_metrics_come_before_the_runs_and_know_their_data(regi
     client.create_model_version("two-in-a-run", f"models:/{first.model_id}", run_id, model_id=first.model_id)
     registered = registry.model("two-in-a-run")
 
-    evidence = registry.version_evidence(registered, registered.version(1), "", 0)
+    evidence = registry.version_evidence(registered, registered.version(1))
 
     found = {(m.name, m.dataset): m.value for m in evidence.metrics}
     assert found["f1_score", None] == 0.7
@@ -189,7 +189,7 @@ def test_a_copied_version_has_the_evidence_of_the_first(registry, client, log_mo
     client.copy_model_version("models:/original/1", "copied")
     copied = registry.model("copied")
 
-    evidence = registry.version_evidence(copied, copied.version(1), "", 0)
+    evidence = registry.version_evidence(copied, copied.version(1))
 
     assert evidence.metrics == (Metric("f1_score", 0.9),)
     assert registry.model_file(copied.version(1)).signature is not None
@@ -202,7 +202,7 @@ def test_what_the_bot_writes_is_no_evidence(registry, churn):
     registry.set_model_tags(churn, {"promotion.staging.hold": "alice", "owner": "risk"})
     after = registry.model(churn)
 
-    evidence = registry.version_evidence(after, after.version(1), "", 0)
+    evidence = registry.version_evidence(after, after.version(1))
 
     assert before.version(1).tags == {}
     assert evidence.tags == {"release": "2.0.0", "promotional": "yes"}
@@ -214,12 +214,12 @@ def test_a_run_marked_as_deleted_is_read_and_one_that_never_was_is_none(registry
     run_id = model.version(1).run_id
     client.delete_run(run_id)
 
-    assert registry.version_evidence(model, model.version(1), "", 0).run.run_id == run_id
+    assert registry.version_evidence(model, model.version(1)).run.run_id == run_id
 
     other = log_model()
     client.create_model_version(churn, f"models:/{other.model_id}", model_id=other.model_id)
     model = registry.model(churn)
-    assert registry.version_evidence(model, model.version(2), "", 0).run is None
+    assert registry.version_evidence(model, model.version(2)).run is None
 
 
 def test_an_erased_run_and_logged_model_leave_no_evidence(registry, churn):
@@ -228,7 +228,7 @@ def test_an_erased_run_and_logged_model_leave_no_evidence(registry, churn):
     model = registry.model(churn)
     erased = replace(model.version(1), run_id="0" * 32, source="models:/m-" + "0" * 32)
 
-    evidence = registry.version_evidence(model, erased, "", 0)
+    evidence = registry.version_evidence(model, erased)
 
     assert (evidence.run, evidence.metrics) == (None, ())
 
@@ -417,7 +417,7 @@ def test_a_trained_model_is_all_that_a_policy_asks_for(registry, mlflow):
     model = registry.model(name)
 
     evidence = {
-        recipe: registry.version_evidence(model, model.version(version), "", 0) for recipe, version in versions.items()
+        recipe: registry.version_evidence(model, model.version(version)) for recipe, version in versions.items()
     }
 
     f1 = {recipe: {m.name: m.value for m in e.metrics}["f1_score"] for recipe, e in evidence.items()}
