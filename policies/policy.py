@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from policies.kinds.expression import Expression
 from policies.verdict import Severity
 
 DEFAULT_TIMEOUT: Final = timedelta(hours=24)
+_SAFETY: Final = frozenset({"scan", "signed"})
 _DEEPEST: Final = 5  # policies that extend each other in a line
 
 ReadFile = Callable[[str], bytes | None]
@@ -55,6 +56,11 @@ class Policy:
     def needs(self) -> frozenset[Need]:
         """What has to be read for all its checks."""
         return frozenset().union(*(check.needs for check in self.checks))
+
+    @property
+    def safety(self) -> Policy:
+        """The checks that also a version has to pass that was live before: whether its files are safe to load."""
+        return replace(self, checks=tuple(check for check in self.checks if check.kind in _SAFETY))
 
 
 def parse_policy(text: str | bytes, source: str, read_file: ReadFile = lambda _: None) -> Policy:

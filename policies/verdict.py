@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -37,6 +37,7 @@ class Outcome:
     `measured` and `required` are for people, with units; `remedy` is empty where there is nothing to do.
     `until` is the known moment at which a pending outcome can change by the clock alone, such as its time-out.
     `needs_proposal` marks one that is pending because there is no pull request yet that it could run on.
+    `override` says who let it pass although it failed, and why; empty where nobody did.
     `children` are the outcomes that this one was composed of.
     """
 
@@ -50,6 +51,12 @@ class Outcome:
     until: datetime | None = None
     needs_proposal: bool = False
     children: tuple[Outcome, ...] = ()
+    override: str = ""
+
+    @property
+    def counts_as(self) -> Status:
+        """What it weighs in the verdict: a failure that was overridden is a pass."""
+        return Status.PASS if self.override and self.status is Status.FAIL else self.status
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as JSON values; `from_dict` reads it back without loss."""
@@ -64,6 +71,7 @@ class Outcome:
             "until": self.until.isoformat() if self.until else None,
             "needs_proposal": self.needs_proposal,
             "children": [child.to_dict() for child in self.children],
+            "override": self.override,
         }
 
     @classmethod
@@ -80,6 +88,7 @@ class Outcome:
             until=datetime.fromisoformat(data["until"]) if data["until"] else None,
             needs_proposal=data["needs_proposal"],
             children=tuple(cls.from_dict(child) for child in data["children"]),
+            override=data.get("override", ""),
         )
 
 
@@ -102,13 +111,13 @@ class Verdict:
     @property
     def status(self) -> Status:
         """The worst of the required outcomes: a failure outweighs an error, an error outweighs waiting."""
-        return worst(o.status for o in self.outcomes if o.severity is Severity.REQUIRED)
+        return worst(o.counts_as for o in self.outcomes if o.severity is Severity.REQUIRED)
 
     @property
     def status_before_proposal(self) -> Status:
         """The status without what can only run on a pull request: that holds back the merge, not the proposal."""
         required = (o for o in self.outcomes if o.severity is Severity.REQUIRED)
-        return worst(o.status for o in required if not o.needs_proposal)
+        return worst(o.counts_as for o in required if not o.needs_proposal)
 
     @property
     def until(self) -> datetime | None:
@@ -117,8 +126,18 @@ class Verdict:
         return min((at for at in known if at is not None), default=None)
 
     def having(self, status: Status) -> tuple[Outcome, ...]:
-        """The required outcomes that came out as `status`."""
-        return tuple(o for o in self.outcomes if o.status is status and o.severity is Severity.REQUIRED)
+        """The required outcomes that count as `status`."""
+        return tuple(o for o in self.outcomes if o.counts_as is status and o.severity is Severity.REQUIRED)
+
+    def overridden(self, overrides: Mapping[str, str]) -> Verdict:
+        """The verdict with who let which failed check pass, by the check's id."""
+        return replace(
+            self,
+            outcomes=tuple(
+                replace(o, override=overrides[o.check]) if o.check in overrides and o.status is Status.FAIL else o
+                for o in self.outcomes
+            ),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict as JSON values; `from_dict` reads it back without loss."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
-from bot.comments import checks, issues, proposal, release, verdict
+from bot.comments import checks, issues, proposal, release, replies, verdict
 from bot.domain import naming
 from bot.domain.actions import (
     Action,
+    AnswerRequest,
+    CloseDrift,
     CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
@@ -27,10 +30,12 @@ from bot.domain.actions import (
     RecordAdoption,
     RecordJudgement,
     RenewProposal,
+    ReportDrift,
     ReportLostVersion,
     ReportRefusedChange,
     SetAlias,
     SetCheck,
+    SetModelTags,
     SetStage,
     SetVersionTags,
     StartCommitCheck,
@@ -39,12 +44,14 @@ from bot.domain.actions import (
 )
 from bot.domain.errors import Misconfigured, Refused
 from bot.domain.gates import Fate, ProposedChange, Standing
+from bot.domain.instructions import Settled
 from bot.domain.keys import PullRequestKey
-from bot.domain.manifest import new_manifest, set_entry
+from bot.domain.manifest import Entry, new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState
 from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
+from bot.gateways.github.comments import Reaction
 from workers.execution import Desk
 from workers.repository_view import RepositoryView
 
@@ -60,6 +67,7 @@ class Effects:
         self._model = model
         self._repository = view.repository
         self._registry = view.gateways.registry
+        self._opened: dict[tuple[str, int], int] = {}
 
     def apply(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
         """Carry out one action. Raises Unreachable, Misconfigured or GitHubRefusal as the gateways do."""
@@ -69,14 +77,17 @@ class Effects:
                 self._repository.deployments.record_adoption(commit)
             case RecordJudgement(environment, judgement):
                 self._repository.deployments.record_judgement(self._model, environment, judgement)
-            case CompleteJudgement(environment, commit, completion, description):
-                self._repository.deployments.complete(self._model, environment, commit, completion, description)
+            case CompleteJudgement(environment, commit, completion, description, ruling):
+                deployments = self._repository.deployments
+                deployments.complete(self._model, environment, commit, ruling, completion, description)
             case SetStage(version, stage):
                 self._registry.set_stage(self._model, version, stage)
             case SetAlias(alias, version):
                 self._registry.set_alias(self._model, alias, version)
             case DeleteAlias(alias):
                 self._registry.delete_alias(self._model, alias)
+            case SetModelTags(tags):
+                self._registry.set_model_tags(self._model, tags)
             case SetVersionTags(version, tags):
                 self._registry.set_version_tags(self._model, version, tags)
             case StoreVerdict(environment, evaluation, at):
@@ -97,21 +108,27 @@ class Effects:
                 self._repository.issues.report(title, body)
             case CloseRefusedChange(environment, commit):
                 self._repository.issues.resolve(issues.marker("refused", self._model, environment, commit))
+            case ReportDrift(environment, what, repairs):
+                self._repository.issues.report(*issues.drift(self._model, environment, what, repairs))
+            case CloseDrift(environment):
+                self._repository.issues.resolve(issues.marker("drift", self._model, environment))
             case ReportLostVersion(environment, commit, entry):
                 self._repository.issues.report(*issues.lost_version(self._model, environment, commit, entry))
             case CloseLostVersion(environment, commit):
                 self._repository.issues.resolve(issues.marker("lost", self._model, environment, commit))
             case OpenProposal():
                 self._open(action)
+            case AnswerRequest():
+                self._answer(action)
             case LabelProposal(environment, number):
-                self._repository.pulls.add_labels(number, naming.labels(environment))
+                self._announce(environment, number)
             case RenewProposal(environment, evaluation):
-                self._point_branch(environment, evaluation)
+                self._point_branch(environment, evaluation.entry)
             case CloseProposal(_, number, branch, _):
                 self._repository.git.delete_branch(branch)
                 self._repository.pulls.close(number)
-            case MergeProposal(_, number, head):
-                self._merge(number, head)
+            case MergeProposal(_, number, head, overrides):
+                self._merge(number, head, overrides)
             case DeleteBranch(branch):
                 self._repository.git.delete_branch(branch)
             case SetCheck(head, gate):
@@ -128,29 +145,72 @@ class Effects:
     def _open(self, action: OpenProposal) -> None:
         """Branch with one commit, then the pull request, then its labels; what an earlier try left is taken over."""
         view, environment, evaluation = self._view, action.environment, action.evaluation
-        branch = self._point_branch(environment, evaluation)
+        branch = self._point_branch(environment, action.entry)
         self._desk.still_mine()
         older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
         change = ProposedChange(
             model=self._model,
             environment=environment,
             before=action.current,
-            after=evaluation.entry,
-            kind=ChangeKind.PROMOTION,
+            after=action.entry,
+            kind=action.kind,
             rules=view.environment(environment),
             evaluation=evaluation,
         )
         unmerged = [n for n in older if any(p.number == n and p.merged_at is None for p in view.pull_requests)]
-        standing = Standing(Fate.OPEN, self._model, change, supersedes=max(unmerged, default=None))
-        title = naming.title(environment, self._model, evaluation.entry.version)
+        standing = Standing(
+            Fate.OPEN, self._model, change, supersedes=max(unmerged, default=None), request=action.request
+        )
+        title = naming.title(environment, self._model, action.entry.version)
         pull = self._repository.pulls.open(branch, title, proposal.body(standing))
+        self._opened[environment, action.entry.version] = pull.number
         self._desk.still_mine()
-        self._repository.pulls.add_labels(pull.number, naming.labels(environment))
+        self._announce(environment, pull.number, fast=action.kind is ChangeKind.ROLLBACK)
         self._desk.look_at(PullRequestKey(view.name, pull.number))
 
-    def _point_branch(self, environment: str, evaluation: Evaluation) -> str:
+    def _announce(self, environment: str, number: int, *, fast: bool = False) -> None:
+        """Ask those who may approve for a review, once: the labels, which come last, say that it was done."""
+        rules = self._view.environment(environment)
+        needed = rules.rollback.approvals if fast else rules.approvals.count
+        allowed = rules.approvals.allowed if needed else ()
+        logins = [name for name in allowed if not name.startswith("@")]
+        teams = [name.rpartition("/")[2] for name in allowed if name.startswith("@")]
+        if logins or teams:
+            self._repository.pulls.request_reviews(number, logins, teams)
+            self._desk.still_mine()
+        self._repository.pulls.add_labels(number, naming.labels(environment))
+
+    def _answer(self, action: AnswerRequest) -> None:
+        """Answer a request that waited, under the comment that made it."""
+        request, comments = action.request, self._repository.comments
+        line = replies.Said(
+            request.line,
+            replies.request_line(request.told),
+            action.settled,
+            self.answer_text(action),
+            request.told,
+        )
+        comments.say(request.issue, replies.reply(request.comment, [line]))
+        settled = dict(self._view.log.answered(request.comment))
+        others = [answered.settled for number, answered in settled.items() if number != request.line]
+        reaction = reaction_for([*others, action.settled])
+        if reaction is not None:
+            self._desk.still_mine()
+            comments.react(request.comment, reaction)
+
+    def answer_text(self, action: AnswerRequest) -> str:
+        """What came of a request, once everything before it is applied."""
+        told = action.request.told
+        if action.settled is Settled.REFUSED:
+            return replies.refused(told, action.reason, action.evaluation)
+        branch = naming.branch_name(action.environment, self._model, told.version or 0)
+        known = [p.number for p in self._view.pull_requests if p.head_ref == branch]
+        number = self._opened.get((action.environment, told.version or 0), max(known, default=None))
+        return replies.proposed(told, number)
+
+    def _point_branch(self, environment: str, entry: Entry) -> str:
         """Have a proposal's branch hold one commit on the head that changes its entry alone; the branch's name."""
-        view, entry = self._view, evaluation.entry
+        view = self._view
         pipeline = view.pipeline.pipeline
         path = pipeline.manifest_path(environment)
         before = view.files.text(view.head, path)
@@ -163,9 +223,10 @@ class Effects:
         self._repository.git.point_branch(branch, commit.sha)
         return branch
 
-    def _merge(self, number: int, head: str) -> None:
+    def _merge(self, number: int, head: str, overrides: tuple[str, ...]) -> None:
+        message = "\n".join(naming.quiet(said) for said in overrides)
         try:
-            self._repository.pulls.merge(number, head)
+            self._repository.pulls.merge(number, head, message)
         except GitHubRefusal as refusal:
             # The head moved, or the repository's rules leave the merge to people: the checks say where it stands.
             if refusal.status not in (405, 409):
@@ -173,9 +234,8 @@ class Effects:
             self._desk.look_at(PullRequestKey(self._view.name, number))
 
     def _update_body(self, number: int, standing: Standing) -> None:
-        existing = next((p.body for p in self._view.pull_requests if p.number == number), "")
-        body = proposal.body(standing, existing)
-        if body.strip() != existing.replace("\r\n", "\n").strip():
+        body = body_of(UpdateBody(number, standing), self._view)
+        if body is not None:
             self._repository.pulls.update_body(number, body)
 
     def _store_verdict(self, environment: str, evaluation: Evaluation, at: datetime) -> None:
@@ -201,6 +261,20 @@ class Effects:
         there = self._repository.checks.of(commit).get(check.name)
         if (there is None and not only_started) or (there is not None and there.state is not check.state):
             self._repository.checks.write(commit, check, self._view.gateways.settings.public_url or "")
+
+
+def body_of(update: UpdateBody, view: RepositoryView) -> str | None:
+    """The text that a pull request of the bot's must get; None where it has it."""
+    existing = next((p.body for p in view.pull_requests if p.number == update.number), "")
+    body = proposal.body(update.standing, existing)
+    return body if body.strip() != existing.replace("\r\n", "\n").strip() else None
+
+
+def reaction_for(settled: Sequence[Settled]) -> Reaction | None:
+    """What a comment gets: done once every line is; none while a line waits and none was refused."""
+    if Settled.REFUSED in settled:
+        return Reaction.REFUSED
+    return None if Settled.WAITING in settled else Reaction.DONE
 
 
 def says_the_same(wanted: Check, there: Check | None, *, as_app: bool) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from bot.domain.errors import Refused
+from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
 from bot.domain.releases import next_release, parse_release
 from bot.domain.versions import ModelVersion, RegisteredModel
-from bot.domain.world import Evaluation, Found
+from bot.domain.world import ChangeKind, Evaluation, Found
 from bot.gateways.artifacts import ArtifactDigest
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
@@ -23,6 +24,21 @@ from workers.evidence import EvidenceReader, ProposalHead, Question
 from workers.repository_view import RepositoryView
 
 RELEASE_TAG: Final = "promotion.release"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is judged beside the version: against which champion, on which pull request, who asked and who overrode.
+
+    A rollback is judged by the policy's safety checks alone. `asked_at` is when somebody asked for the version.
+    """
+
+    champion: Entry | None
+    release: str
+    kind: ChangeKind = ChangeKind.PROMOTION
+    proposal: ProposalHead | None = None
+    asked_at: datetime | None = None
+    overrides: Mapping[str, Instruction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +58,25 @@ class Evaluator:
         self._model = model
         self._evidence = EvidenceReader(view, model)
 
-    def evaluate(
-        self,
-        version: ModelVersion,
-        rules: Rules,
-        champion: Entry | None,
-        release: str,
-        now: datetime,
-        proposal: ProposalHead | None = None,
-    ) -> Evaluation:
+    def evaluate(self, version: ModelVersion, rules: Rules, case: Case, now: datetime) -> Evaluation:
         """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer."""
         policy, environment = rules.policy.policy, rules.environment.name
+        if case.kind is ChangeKind.ROLLBACK:
+            policy = policy.safety
         try:
             evidence = self._evidence.read(
-                Question(environment, version, champion, policy.needs, rules.commit, proposal)
+                Question(environment, version, case.champion, policy.needs, rules.commit, case.proposal, case.asked_at)
             )
         except Refused as refusal:
-            return self._without_files(version, rules, champion, str(refusal))
+            return self._without_files(version, rules, case.champion, str(refusal))
+        said = {check: f"{o.by} in {o.source}: {o.told.reason}" for check, o in case.overrides.items()}
         return Evaluation(
-            entry=Entry(version.version, str(evidence.subject.digest), release),
-            verdict=evaluate(policy, evidence, now),
+            entry=Entry(version.version, str(evidence.subject.digest), case.release),
+            verdict=evaluate(policy, evidence, now).overridden(said),
             evidence=evidence,
             policy=rules.policy.blob,
             pipeline=rules.pipeline.blob,
-            champion=champion,
+            champion=case.champion,
         )
 
     def found(self, version: int) -> Found:

@@ -72,6 +72,7 @@ class Question:
     needs: frozenset[Need]
     rules: str
     proposal: ProposalHead | None = None
+    asked_at: datetime | None = None
     for_people: bool = True
 
 
@@ -107,7 +108,7 @@ class EvidenceReader:
             environment=question.environment,
             subject=subject,
             champion=self._champion(question),
-            asked_at=version.created_at,
+            asked_at=max(version.created_at, question.asked_at or version.created_at),
             proposed_at=question.proposal.since if question.proposal else None,
             signed=looked_into.signed,
             commits={need: self._commit(need, subject.commit) for need in needs if isinstance(need, OnBranch)},

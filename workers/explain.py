@@ -13,7 +13,7 @@ from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from policies.evidence import Evidence, Run
 from policies.verdict import Verdict
-from workers.evaluate import Evaluator, rules_at
+from workers.evaluate import Case, Evaluator, rules_at
 from workers.repository_view import RepositoryView
 
 
@@ -61,7 +61,7 @@ def explained(
         live = next(
             (j.entry for j in reversed(view.judgements_of(model, each.name)) if j.ruling is Ruling.AUTHORISED), None
         )
-        evaluation = evaluator.evaluate(found, rules, live, "", now)
+        evaluation = evaluator.evaluate(found, rules, Case(live, ""), now)
         explanations.append(
             Explained(
                 each.name,

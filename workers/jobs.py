@@ -7,20 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bot.comments import checks, issues
-from bot.domain.actions import Action, LookAgain, LookAt, SetCheck, UpdateBody
-from bot.domain.candidates import evaluations_needed, patience
+from bot.comments import issues
+from bot.domain.candidates import evaluations_needed
 from bot.domain.errors import Misconfigured
-from bot.domain.gates import (
-    Fate,
-    Gate,
-    Mergeability,
-    PullRequestObservation,
-    gates,
-    next_look,
-    worst_of,
-)
 from bot.domain.keys import (
+    CommentKey,
     EnvironmentKey,
     Key,
     ModelKey,
@@ -28,20 +19,23 @@ from bot.domain.keys import (
     RegisteredModelKey,
     RepositoryKey,
 )
+from bot.domain.naming import ref_safe
 from bot.domain.pipeline import Pipeline
 from bot.domain.promotion import decide
-from bot.domain.pull_requests import CheckState, PullRequest
 from bot.gateways.github.client import GitHubRefusal
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, Problem
-from workers.apply import Effects, says_the_same
+from workers.apply import Effects
+from workers.commands import look_at_comment
 from workers.deploy_files import DeployFiles
 from workers.execution import Desk
+from workers.look_at_pull_request import look_at_pull_request
 from workers.observe import glance_at_model, observe_model
-from workers.observe_pull_request import PullRequestObserver, observe_repair, problems_at
+from workers.observe_pull_request import problems_at
 from workers.repository_view import RepositoryView
 
 _PROBLEMS_TTL: Final = 7 * 86_400
+_HEARD_FOR: Final = timedelta(days=3)  # an older comment without an answer was meant for nobody here
 
 
 def look_at(key: Key, desk: Desk, gateways: Gateways) -> None:
@@ -53,7 +47,9 @@ def look_at(key: Key, desk: Desk, gateways: Gateways) -> None:
         case ModelKey(repository, model):
             _converge_model(repository, model, desk, gateways, now)
         case PullRequestKey(repository, number):
-            _converge_pull_request(repository, number, desk, gateways, now)
+            look_at_pull_request(repository, number, desk, gateways, now)
+        case CommentKey():
+            look_at_comment(key, desk, gateways, now)
         case RepositoryKey(repository):
             _sweep(repository, desk, gateways, now)
         case EnvironmentKey(repository, environment):
@@ -102,96 +98,6 @@ def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways,
         effects.apply(action)
 
 
-# --- one pull request -------------------------------------------------------------------------------------------------
-
-
-def _converge_pull_request(repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime) -> None:
-    github = gateways.github(repository)
-    pull = github.pulls.get(number)
-    if pull is None or pull.base_ref != github.default_branch():
-        return
-    try:
-        view = RepositoryView(gateways, repository, now)
-    except InvalidDocument:
-        _check_repair(repository, pull, desk, gateways, now)
-        return
-    observer = PullRequestObserver(view, now)
-    effects = Effects(view, desk)
-    actions = _open_actions(view, observer, pull, now) if pull.is_open else _closed_actions(observer, pull)
-    for action in actions:
-        effects.apply(action)
-
-
-def _open_actions(
-    view: RepositoryView, observer: PullRequestObserver, pull: PullRequest, now: datetime
-) -> list[Action]:
-    observed = observer.observe(pull)
-    decided = gates(observed, now)
-    for other in view.pull_requests:
-        if other.is_open and other.head_sha == pull.head_sha and other.number != pull.number:
-            decided = worst_of(decided, gates(observer.observe(other), now))
-    actions = _check_actions(view, pull.head_sha, decided)
-    if actions:
-        actions += [LookAt(ModelKey(view.name, model)) for model in observer.models_touched(pull, observed)]
-    if observer.is_own(pull) and observed.changes:
-        actions.append(UpdateBody(pull.number, observer.standing(pull, observed)))
-    if (again := _when_again(view, observed, decided, now)) is not None:
-        actions.append(LookAgain(again))
-    return actions
-
-
-def _check_actions(view: RepositoryView, head: str, decided: tuple[Gate, ...]) -> list[Action]:
-    """The checks that do not say yet what was decided."""
-    as_app = view.gateways.github_client.app_id is not None
-    standing = view.repository.checks.of(head)
-    return [
-        SetCheck(head, gate)
-        for gate in decided
-        if not says_the_same(checks.check(gate), standing.get(gate.name), as_app=as_app)
-    ]
-
-
-def _when_again(
-    view: RepositoryView, observed: PullRequestObservation, decided: tuple[Gate, ...], now: datetime
-) -> datetime | None:
-    """When the next look can see something new that no webhook announces."""
-    longest = view.gateways.settings.sweep_interval.total_seconds()
-    times = [next_look(observed, now)]
-    if observed.mergeability is Mergeability.UNKNOWN:
-        times.append(now + timedelta(seconds=2))
-    waiting = [c.evaluation.evidence.asked_at for c in observed.changes if c.evaluation]
-    if decided[0].state is CheckState.IN_PROGRESS and waiting:
-        times.append(now + patience(max(waiting), now, longest))
-    return min((time for time in times if time is not None), default=None)
-
-
-def _closed_actions(observer: PullRequestObserver, pull: PullRequest) -> list[Action]:
-    actions: list[Action] = []
-    standing = observer.standing(pull, None)
-    if observer.is_own(pull):
-        actions.append(UpdateBody(pull.number, standing))
-    if standing.fate is Fate.MERGED or not observer.is_own(pull):
-        actions += [LookAt(key) for key in observer.merged_models(pull)]
-    return actions
-
-
-def _check_repair(repository: str, pull: PullRequest, desk: Desk, gateways: Gateways, now: datetime) -> None:
-    """Checks while the default branch's own files cannot be read: what mends them must come through."""
-    if not pull.is_open:
-        return
-    github = gateways.github(repository)
-    as_app = gateways.github_client.app_id is not None
-    standing = github.checks.of(pull.head_sha)
-    observed = observe_repair(github, pull)
-    for gate in gates(observed, now):
-        check = checks.check(gate)
-        if not says_the_same(check, standing.get(gate.name), as_app=as_app):
-            desk.still_mine()
-            github.checks.write(pull.head_sha, check, gateways.settings.public_url or "")
-    if observed.mergeability is Mergeability.UNKNOWN:
-        desk.look_again(now + timedelta(seconds=2))
-
-
 # --- a whole repository -----------------------------------------------------------------------------------------------
 
 
@@ -214,6 +120,8 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         if evaluations_needed(world, now) or decide(world, now):
             desk.look_at(ModelKey(repository, model))
     _queue_open_pull_requests(repository, desk, gateways)
+    for comment in view.log.unanswered(now - _HEARD_FOR):
+        desk.look_at(CommentKey(repository, comment.issue, comment.id))
 
 
 def _queue_open_pull_requests(repository: str, desk: Desk, gateways: Gateways) -> None:
@@ -223,7 +131,7 @@ def _queue_open_pull_requests(repository: str, desk: Desk, gateways: Gateways) -
 
 
 def _look_at_environment(repository: str, environment: str, desk: Desk, gateways: Gateways, now: datetime) -> None:
-    """Queue every model that stands, or is proposed, in one environment."""
+    """Queue every model that stands in one environment, and the proposals for it."""
     try:
         view = RepositoryView(gateways, repository, now)
     except InvalidDocument:
@@ -233,6 +141,9 @@ def _look_at_environment(repository: str, environment: str, desk: Desk, gateways
     named |= {r.model for r in view.judgements if r.environment == environment}
     for model in sorted(named):
         desk.look_at(ModelKey(repository, model))
+    for pull in view.pull_requests:
+        if pull.is_open and pull.head_ref.startswith(f"promotion/{ref_safe(environment)}/"):
+            desk.look_at(PullRequestKey(repository, pull.number))
 
 
 def _report_shared(view: RepositoryView, models: set[str], desk: Desk) -> set[str]:

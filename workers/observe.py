@@ -7,8 +7,8 @@ from datetime import datetime
 
 from bot.domain import naming
 from bot.domain.approvals import Approvals
-from bot.domain.authorisation import kind_of_change
-from bot.domain.candidates import evaluations_needed
+from bot.domain.authorisation import kind_of_change, kind_of_going_to, settled_by
+from bot.domain.candidates import asked_for, evaluations_needed
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.pull_requests import CheckName
@@ -18,13 +18,14 @@ from bot.domain.world import (
     ChangeKind,
     EnvironmentState,
     Evaluation,
+    Judgement,
     Observation,
     Proposal,
 )
 from policies.documents import InvalidDocument
 from policies.verdict import Status
-from workers.approvers import count_for_change
-from workers.evaluate import Evaluator, Rules, rules_at
+from workers.approvers import Counted, count_for_change
+from workers.evaluate import Case, Evaluator, Rules, rules_at
 from workers.evidence import ProposalHead
 from workers.repository_view import RepositoryView
 
@@ -77,17 +78,21 @@ class _ModelObserver:
             desired=self._view.manifest.entry(self._model, rules.name),
             judgements=self._view.judgements_of(self._model, rules.name),
             proposals=self._proposals(rules),
+            instructions=self._view.instructions(self._model, rules.name),
         )
         if state.desired == state.live:
             return state
         commit = self._view.files.introduced(self._view.head, self._view.pipeline.pipeline, self._model, rules.name)
-        if any(judgement.commit == commit for judgement in state.judgements):
-            return state
-        return replace(state, change=self._change(state, commit))
+        judged = next((judgement for judgement in state.judgements if judgement.commit == commit), None)
+        if judged is None:
+            return replace(state, change=self._change(state, commit))
+        if state.desired is not None and settled_by(judged, state.overrides(state.desired.version)):
+            return replace(state, change=self._change(state, commit, reopens=judged))
+        return state
 
     # --- a change of the manifest ---------------------------------------------------------------------------------
 
-    def _change(self, state: EnvironmentState, sha: str) -> Change:
+    def _change(self, state: EnvironmentState, sha: str, reopens: Judgement | None = None) -> Change:
         view = self._view
         commit = view.repository.git.commit(sha)
         parent = commit.parents[0] if commit.parents else None
@@ -105,12 +110,14 @@ class _ModelObserver:
             check_started=started is not None,
             by=commit.author,
             pull_request=pull_request,
+            overrides=state.overrides(state.desired.version) if state.desired else {},
+            reopens=reopens,
         )
         kind = kind_of_change(change.entry, state.authorised)
         if rules is None or change.entry is None:
             return replace(change, approvals=self._approvals(change, kind, None, parent))
         found = self._evaluator.found(change.entry.version) if self._evaluator else None
-        evaluation = self._judged_by(rules, change, change.entry, state.live) if kind is ChangeKind.PROMOTION else None
+        evaluation = self._judged_by(rules, change, change.entry, kind, state.live)
         checked = None
         if pull_request is not None and evaluation is not None:
             checked = view.repository.checks.of(pull_request.head_sha).get(CheckName.POLICY)
@@ -133,7 +140,9 @@ class _ModelObserver:
             return None
         return rules_at(parent, rules, pipeline, self._view.files.policy)
 
-    def _judged_by(self, rules: Rules, change: Change, entry: Entry, champion: Entry | None) -> Evaluation | None:
+    def _judged_by(
+        self, rules: Rules, change: Change, entry: Entry, kind: ChangeKind, champion: Entry | None
+    ) -> Evaluation | None:
         version = self._registered.version(entry.version) if self._registered else None
         if version is None or self._evaluator is None:
             return None
@@ -141,7 +150,15 @@ class _ModelObserver:
         proposal = (
             ProposalHead(pull.head_sha, pull.created_at) if pull else ProposalHead(change.commit, change.decided_at)
         )
-        return self._evaluator.evaluate(version, rules, champion, entry.release, self._now, proposal)
+        case = Case(
+            champion=champion,
+            release=entry.release,
+            # What a refusal was settled by stays settled: then only the files are looked at once more.
+            kind=kind if change.reopens is None else ChangeKind.ROLLBACK,
+            proposal=proposal,
+            overrides=change.overrides,
+        )
+        return self._evaluator.evaluate(version, rules, case, self._now)
 
     def _approvals(
         self, change: Change, kind: ChangeKind, evaluation: Evaluation | None, parent: str | None
@@ -149,13 +166,10 @@ class _ModelObserver:
         if change.rules is None or change.pull_request is None or parent is None:
             return None
         return count_for_change(
-            self._view.repository,
-            self._view.gateways.login(),
+            self._view,
             self._view.files.pipeline(parent).pipeline,
             change.rules,
-            kind,
-            change.pull_request,
-            evaluation,
+            Counted(self._model, change.entry, kind, change.pull_request, evaluation),
         )
 
     # --- proposals ------------------------------------------------------------------------------------------------
@@ -177,7 +191,7 @@ class _ModelObserver:
         if rules is None or self._evaluator is None or self._registered is None:
             return state
         evaluations: dict[int, Evaluation] = {}
-        known = self._known_entries()
+        known, passed = self._known_entries(), False
         for number in versions:
             version = self._registered.version(number)
             if version is None:
@@ -186,11 +200,22 @@ class _ModelObserver:
             merges = state.rules.merge is Merge.AUTO and proposal is not None
             if merges:
                 self._evaluator.read_again(version)
-            release = self._evaluator.release(version, known)
-            head = ProposalHead(proposal.pull_request.head_sha, proposal.pull_request.created_at) if proposal else None
-            evaluations[number] = self._evaluator.evaluate(version, rules, state.live, release, self._now, head)
-            if evaluations[number].verdict.status_before_proposal is Status.PASS:
-                break
+            asked = number in asked_for(state)
+            if passed and not asked:
+                continue
+            kind = kind_of_going_to(state, number)[0]
+            case = Case(
+                champion=state.live,
+                release=self._evaluator.release(version, known),
+                kind=kind,
+                proposal=ProposalHead(proposal.pull_request.head_sha, proposal.pull_request.created_at)
+                if proposal
+                else None,
+                asked_at=state.request.at if state.request and asked else None,
+                overrides=state.overrides(number),
+            )
+            evaluations[number] = self._evaluator.evaluate(version, rules, case, self._now)
+            passed = passed or evaluations[number].verdict.status_before_proposal is Status.PASS
         proposals = tuple(self._with_gates(state, proposal, evaluations) for proposal in state.proposals)
         return replace(state, evaluations=evaluations, proposals=proposals)
 
@@ -216,13 +241,16 @@ class _ModelObserver:
             genuine=genuine,
             checks=repository.checks.of(pull.head_sha),
             approvals=count_for_change(
-                repository,
-                self._view.gateways.login(),
+                self._view,
                 self._view.pipeline.pipeline,
                 state.rules,
-                ChangeKind.PROMOTION,
-                pull,
-                evaluation,
+                Counted(
+                    self._model,
+                    evaluation.entry,
+                    kind_of_going_to(state, proposal.version)[0],
+                    pull,
+                    evaluation,
+                ),
             ),
         )
 

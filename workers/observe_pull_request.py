@@ -8,6 +8,7 @@ from datetime import datetime
 from bot.domain import naming
 from bot.domain.authorisation import kind_of_change
 from bot.domain.gates import Fate, Mergeability, ProposedChange, PullRequestObservation, Standing
+from bot.domain.instructions import HOLD_LABEL, Holding, Instruction, holding, overrides_of, request_of
 from bot.domain.keys import ModelKey
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
@@ -16,9 +17,9 @@ from bot.domain.versions import RegisteredModel
 from bot.domain.world import ChangeKind, Completion, Evaluation, Found, Judgement, Ruling
 from bot.gateways.github.repository import Repository
 from policies.documents import InvalidDocument, Problem
-from workers.approvers import count_for_change
+from workers.approvers import Counted, count_for_change
 from workers.deploy_files import PIPELINE_PATH, DeployFiles
-from workers.evaluate import Evaluator, rules_at
+from workers.evaluate import Case, Evaluator, rules_at
 from workers.evidence import ProposalHead
 from workers.repository_view import RepositoryView
 
@@ -60,6 +61,14 @@ class PullRequestObserver:
             and pull.head_ref.startswith(naming.BRANCH_PREFIX)
         )
 
+    def only_change(self, pull: PullRequest) -> tuple[str, str, Entry | None] | None:
+        """The one entry that a pull request's own newest commit changes, by model and environment; None for others."""
+        changed = self._changed_at(pull.head_sha)
+        if len(changed) != 1:
+            return None
+        ((model, environment), entry) = next(iter(changed.items()))
+        return model, environment, entry
+
     def standing(self, pull: PullRequest, observed: PullRequestObservation | None) -> Standing:
         """What the text of one of the bot's own pull requests must say now."""
         line = _line_of(pull)
@@ -76,7 +85,28 @@ class PullRequestObserver:
             superseded_by=min(newer, default=None) if fate is Fate.CLOSED else None,
             reasons=reasons,
             since=since,
+            hold=self._hold(pull, observed),
+            request=self._request(pull),
         )
+
+    def _hold(self, pull: PullRequest, observed: PullRequestObservation | None) -> Holding | None:
+        """What holds the promotion that an open pull request is about."""
+        if observed is None or len(observed.changes) != 1:
+            return None
+        change = observed.changes[0]
+        view = self._view
+        authorised = [j for j in view.judgements_of(change.model, change.environment) if j.ruling is Ruling.AUTHORISED]
+        back = authorised[-1].went_back if authorised else None
+        labelled = pull.number if HOLD_LABEL in pull.labels else None
+        return holding(view.instructions(change.model, change.environment), back, labelled)
+
+    def _request(self, pull: PullRequest) -> Instruction | None:
+        """Who asked for the promotion of a pull request of the bot's."""
+        only = self.only_change(pull) if pull.is_open and self.is_own(pull) else None
+        if only is None or only[2] is None:
+            return None
+        request = request_of(self._view.instructions(only[0], only[1]))
+        return request if request is not None and request.told.version == only[2].version else None
 
     def models_touched(self, pull: PullRequest, observed: PullRequestObservation | None) -> tuple[str, ...]:
         """The models whose proposals or entries this pull request is about."""
@@ -96,14 +126,18 @@ class PullRequestObserver:
 
     def _models_changed(self, sha: str) -> set[str]:
         """The models whose entries a commit changed against its first parent; none where a manifest cannot be read."""
+        return {model for model, _ in self._changed_at(sha)}
+
+    def _changed_at(self, sha: str) -> dict[tuple[str, str], Entry | None]:
+        """The entries that a commit changed against its first parent, as it leaves them."""
         view = self._view
         commit = view.repository.git.commit(sha)
         try:
             before = view.files.manifest(commit.parents[0], view.pipeline.pipeline).entries
             after = view.files.manifest(commit.sha, view.pipeline.pipeline).entries
         except (InvalidDocument, IndexError):
-            return set()
-        return {key[0] for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+            return {}
+        return {key: after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
     def _policy_paths(self) -> set[str]:
         return {environment.policy for environment in self._view.pipeline.pipeline.environments}
@@ -137,9 +171,8 @@ class PullRequestObserver:
             evaluation, found, problem = self._evidence(pull, model, rules, after, live, kind)
         approvals = None
         if rules is not None:
-            approvals = count_for_change(
-                view.repository, view.gateways.login(), view.pipeline.pipeline, rules, kind, pull, evaluation
-            )
+            counted = Counted(model, after, kind, pull, evaluation)
+            approvals = count_for_change(view, view.pipeline.pipeline, rules, counted)
         return ProposedChange(
             model=model,
             environment=environment,
@@ -152,6 +185,7 @@ class PullRequestObserver:
             found=found,
             approvals=approvals,
             problem=problem,
+            overrides=overrides_of(view.instructions(model, environment), after.version) if after else {},
         )
 
     def _evidence(
@@ -169,13 +203,13 @@ class PullRequestObserver:
         version = registered.version(after.version) if registered else None
         if evaluator is None or version is None:
             return None, Found(None), ""
-        if kind is ChangeKind.ROLLBACK:
-            return None, evaluator.found(after.version), ""
         rules = rules_at(view.head, environment, view.pipeline, view.files.policy)
         if rules is None:
             return None, evaluator.found(after.version), f"the policy {environment.policy} cannot be read"
         proposal = ProposalHead(pull.head_sha, pull.created_at)
-        evaluation = evaluator.evaluate(version, rules, live, after.release, self._now, proposal)
+        overrides = overrides_of(view.instructions(model, environment.name), after.version)
+        case = Case(live, after.release, kind, proposal, overrides=overrides)
+        evaluation = evaluator.evaluate(version, rules, case, self._now)
         return evaluation, Found(evaluation.entry.digest or None), ""
 
     def _evaluator(self, model: str) -> Evaluator | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 
+from bot.domain.instructions import Instruction, Said
 from bot.domain.manifest import Manifest
 from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import PullRequest
 from bot.domain.world import ChangeKind, Completion, Judgement, Ruling
+from bot.gateways.github.comments import Log
 from bot.gateways.github.deployments import Adoption, RecordedJudgement
 from bot.gateways.github.repository import Repository
 from bot.wiring import Gateways
@@ -32,6 +35,34 @@ class RepositoryView:
         self.pull_requests: Sequence[PullRequest] = self.repository.pulls.all()
         self.judgements: Sequence[RecordedJudgement] = self.repository.deployments.judgements()
         self.adoption, self.adopting = self._adoption()
+        self._standing: dict[int, bool] = {}
+        self._said_now: list[Instruction] = []
+
+    @cached_property
+    def log(self) -> Log:
+        """What was said to the bot in this repository."""
+        return self.repository.comments.log()
+
+    def say(self, instruction: Instruction) -> None:
+        """Have an instruction count that is accepted at this moment and not answered yet."""
+        self._said_now.append(instruction)
+
+    def instructions(self, model: str, environment: str) -> tuple[Instruction, ...]:
+        """The accepted commands that concern a model in an environment, oldest first.
+
+        A hold and an override are only as good as the comment that asked for them: it is read once more.
+        """
+        said = (*self.log.instructions(), *self._said_now)
+        mine = (i for i in said if i.told.environment == environment and i.told.model in ("", model))
+        return tuple(i for i in mine if i in self._said_now or self._still_stands(i))
+
+    def _still_stands(self, instruction: Instruction) -> bool:
+        if instruction.told.said not in (Said.HOLD, Said.OVERRIDE):
+            return True
+        if instruction.comment not in self._standing:
+            comment = self.repository.comments.get(instruction.comment)
+            self._standing[instruction.comment] = comment is not None and not comment.was_edited
+        return self._standing[instruction.comment]
 
     def _adoption(self) -> tuple[Adoption | None, str | None]:
         """What was adopted, and the commit whose manifest is to be adopted now.

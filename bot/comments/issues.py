@@ -48,6 +48,24 @@ def lost_version(model: str, environment: str, commit: str, entry: Entry) -> tup
     return title, "\n\n".join(lines)
 
 
+def drift(model: str, environment: str, what: Sequence[str], repairs: int) -> tuple[str, str]:
+    """Title and text for a registry that differs from the manifest although nobody merged anything."""
+    title = plain(f"{model}: the registry differs from what is live in {environment}", 250)
+    lines = [
+        marker("drift", model, environment),
+        f"Nobody merged anything, but MLflow does not say what the manifest says of {inert(model)} in"
+        f" **{environment}**:",
+        "\n".join(f"- {prose(difference)}" for difference in what),
+    ]
+    if repairs:
+        lines.append(f"The bot put it right {repairs} times and somebody changed it again, so it leaves it to people.")
+    lines.append(
+        "**What to do.** Put it back in MLflow, or bring in what is there by a pull request that changes the manifest."
+        " This issue closes by itself once both agree."
+    )
+    return title, "\n\n".join(lines)
+
+
 def invalid_files(repository: str, problems: Sequence[Problem]) -> tuple[str, str]:
     """Title and text for files on the default branch that cannot be read: where, what, and what waits for it."""
     title = "promotion-bot cannot read this repository's promotion files"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bot.comments.markdown import inert, prose, table
+from bot.domain.authorisation import WINDOW
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
@@ -46,6 +47,10 @@ def _status(standing: Standing) -> Iterator[str]:
         case Fate.OPEN:
             if standing.change is not None and standing.change.evaluation is not None:
                 yield from _verdict(standing.change, standing.change.evaluation)
+            if standing.request is not None:
+                yield f"\nAsked for by {inert(standing.request.by)} in {standing.request.source}."
+            if standing.hold is not None:
+                yield f"\n⏸️ **On hold**: {prose(str(standing.hold))}. The bot merges nothing here until `/resume`."
         case Fate.LIVE:
             since = f" since {standing.since:%Y-%m-%d %H:%M} UTC" if standing.since else ""
             yield f"### 🟢 Merged and live{since}\n{LIVE_MARKER}"
@@ -69,20 +74,38 @@ def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     verdict = evaluation.verdict
     sign = SIGNS[verdict.status].split()[0]
     version = f"{inert(evaluation.evidence.subject.name)} v{evaluation.entry.version}"
-    yield f"### {sign} {version} for **{change.environment}** {_SAYS[verdict.status]}"
     rules = change.rules
+    if change.kind is ChangeKind.ROLLBACK:
+        safe = "" if verdict.status is Status.PASS else f", which {_SAYS[verdict.status]}"
+        yield f"### ⏪ **{change.environment}** goes back to {version}{safe}"
+    else:
+        yield f"### {sign} {version} for **{change.environment}** {_SAYS[verdict.status]}"
+    yield from _overrides(change, verdict)
     if rules is None:
         return
-    if rules.approvals.count:
+    needed = rules.rollback.approvals if change.kind is ChangeKind.ROLLBACK else rules.approvals.count
+    if needed:
         of = ", ".join(inert(name) for name in rules.approvals.allowed) or "people who may write"
-        yield f"\nNeeds {rules.approvals.count} approvals of {of} at the newest commit."
+        yield f"\nNeeds {needed} approval{'' if needed == 1 else 's'} of {of} at the newest commit."
     if rules.merge is Merge.AUTO:
         yield "\nThe bot merges this pull request once every check is green."
     else:
         yield "\nMerging is the decision: the bot leaves it to you."
 
 
+def _overrides(change: ProposedChange, verdict: Verdict) -> Iterator[str]:
+    for outcome in verdict.outcomes:
+        if outcome.override:
+            yield f"\n⚠️ {inert(outcome.check)} failed and was overridden by {prose(outcome.override)}"
+    if WINDOW in change.overrides:
+        override = change.overrides[WINDOW]
+        who = f"{inert(override.by)} in {override.source}"
+        yield f"\n⚠️ The window was overridden by {who}: {prose(override.told.reason)}"
+
+
 def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
+    if change.kind is ChangeKind.ROLLBACK:
+        yield "It was approved when it was promoted; only the safety of its files is checked again."
     yield _count(evaluation.verdict)
     yield checks_table(evaluation.verdict.outcomes)
     remedies = [o for o in evaluation.verdict.outcomes if o.remedy and o.status is not Status.PASS]
@@ -105,14 +128,21 @@ def checks_table(outcomes: tuple[Outcome, ...]) -> str:
     """Every outcome: what was measured, what was required, how it came out."""
     rows = [
         (
-            inert(outcome.check) + (" (advisory)" if outcome.severity is Severity.ADVISORY else ""),
+            "↳ " * depth + inert(outcome.check) + (" (advisory)" if outcome.severity is Severity.ADVISORY else ""),
             inert(outcome.measured),
             inert(outcome.required),
-            SIGNS[outcome.status],
+            SIGNS[outcome.status] + (", overridden" if outcome.override else ""),
         )
-        for outcome in outcomes
+        for depth, outcome in _flattened(outcomes)
     ]
     return table(("Check", "Measured", "Required", "Outcome"), rows)
+
+
+def _flattened(outcomes: tuple[Outcome, ...], depth: int = 0) -> Iterator[tuple[int, Outcome]]:
+    """Every outcome, each followed by those that it was composed of."""
+    for outcome in outcomes:
+        yield depth, outcome
+        yield from _flattened(outcome.children, depth + 1)
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[str]:
@@ -120,18 +150,23 @@ def _metrics(evaluation: Evaluation) -> Iterator[str]:
     if not subject.metrics:
         return
     before = {(m.name, m.dataset): m.value for m in champion.metrics} if champion else {}
-    rows = [_metric_row(metric, before.get((metric.name, metric.dataset))) for metric in subject.metrics[:50]]
+    rows = [metric_row(_metric_name(m), before.get((m.name, m.dataset)), m.value) for m in subject.metrics[:50]]
     against = f"v{champion.version} (live)" if champion else "nothing is live yet"
     yield f"#### Metrics\n\n{table(('Metric', against, f'v{subject.version}', 'Change'), rows)}"
 
 
-def _metric_row(metric: Metric, before: float | None) -> tuple[str, str, str, str]:
-    name = inert(metric.name if metric.dataset is None else f"{metric.name} on {metric.dataset}")
-    if before is None:
-        return name, "–", f"{metric.value:.6g}", "–"
-    change = metric.value - before
+def _metric_name(metric: Metric) -> str:
+    return metric.name if metric.dataset is None else f"{metric.name} on {metric.dataset}"
+
+
+def metric_row(name: str, before: float | None, after: float | None) -> tuple[str, str, str, str]:
+    """A row of a table of metrics: what it was, what it is, and by how much it changed."""
+    one, other = ("–" if value is None else f"{value:.6g}" for value in (before, after))
+    if before is None or after is None:
+        return inert(name), one, other, "–"
+    change = after - before
     arrow = "→" if change == 0 else "↑" if change > 0 else "↓"
-    return name, f"{before:.6g}", f"{metric.value:.6g}", f"{arrow} {change:+.4g}"
+    return inert(name), one, other, f"{arrow} {change:+.4g}"
 
 
 def _lineage(evaluation: Evaluation) -> Iterator[str]:
@@ -169,6 +204,6 @@ def _rollback(change: ProposedChange) -> Iterator[str]:
         yield "Revert this pull request: the entry is removed again."
     else:
         yield (
-            f"Revert this pull request: v{change.before.version} becomes live again, and the bot proposes nothing newer"
-            " until somebody says so."
+            f"Say `/rollback` here or revert this pull request: v{change.before.version} becomes live again, and the"
+            " bot proposes nothing newer until somebody says so."
         )

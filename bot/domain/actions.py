@@ -8,9 +8,10 @@ from datetime import datetime
 
 from bot.domain import naming
 from bot.domain.gates import Gate, Standing
+from bot.domain.instructions import Instruction, Settled
 from bot.domain.keys import Key
 from bot.domain.manifest import Entry
-from bot.domain.world import Completion, Evaluation, Judgement, Observation
+from bot.domain.world import ChangeKind, Completion, Evaluation, Judgement, Observation, Ruling
 from policies.verdict import Status
 
 
@@ -37,6 +38,7 @@ class CompleteJudgement:
     commit: str
     completion: Completion
     description: str
+    ruling: Ruling = Ruling.AUTHORISED
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,22 @@ class CloseLostVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportDrift:
+    """Open the one issue that says what in the registry nobody merged; `repairs` were made and undone before."""
+
+    environment: str
+    what: tuple[str, ...]
+    repairs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDrift:
+    """Close that issue: the registry is as the manifest says again."""
+
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRefusedChange:
     """Close that issue: the change is gone, or was authorised after all."""
 
@@ -160,11 +178,35 @@ class CloseRefusedChange:
 
 @dataclass(frozen=True, slots=True)
 class OpenProposal:
-    """Open the pull request that moves the model in `environment` from `current` to what `evaluation` is about."""
+    """Open the pull request that moves the model in `environment` from `current` to `entry`.
+
+    `evaluation` is the policy's for a promotion, that of its safety checks for a rollback; `request` is who asked.
+    """
 
     environment: str
     current: Entry | None
+    entry: Entry
     evaluation: Evaluation
+    kind: ChangeKind = ChangeKind.PROMOTION
+    request: Instruction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """Tell who asked for a version what came of it: proposed, or refused for `reason` or by the verdict."""
+
+    environment: str
+    request: Instruction
+    settled: Settled
+    reason: str = ""
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetModelTags:
+    """Write tags on the registered model; None removes one."""
+
+    tags: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +237,12 @@ class CloseProposal:
 
 @dataclass(frozen=True, slots=True)
 class MergeProposal:
-    """Merge a proposal, only at the head that was judged."""
+    """Merge a proposal, only at the head that was judged; `overrides` are told in the merge's message."""
 
     environment: str
     number: int
     head: str
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +298,13 @@ Action = (
     | FailCommitCheck
     | ReportRefusedChange
     | CloseRefusedChange
+    | ReportDrift
+    | CloseDrift
     | ReportLostVersion
     | CloseLostVersion
     | OpenProposal
+    | AnswerRequest
+    | SetModelTags
     | LabelProposal
     | RenewProposal
     | CloseProposal

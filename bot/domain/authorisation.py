@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.windows import frozen_by
 from bot.domain.world import Change, ChangeKind, EnvironmentState, Found, Judgement, Ruling
 from policies.evidence import Unreadable
 from policies.verdict import Status
 
+WINDOW: Final = "window"
+_NEVER: Final = ""  # nobody can override it: a revert and a pull request settle it
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The ruling on a change, and for a refusal everything that it lacked."""
+    """The ruling on a change, and for a refusal everything that it lacked, for people and by name."""
 
     ruling: Ruling
     kind: ChangeKind
     reasons: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 def kind_of_change(entry: Entry | None, authorised: Sequence[Judgement]) -> ChangeKind:
@@ -41,16 +47,34 @@ def judge(state: EnvironmentState, change: Change) -> Decision | None:
     """The ruling on `change`; None while its evidence is pending or a store does not answer."""
     kind = kind_of_change(change.entry, state.authorised)
     if change.rules is None:
-        return Decision(
-            Ruling.REFUSED,
-            kind,
-            (f"the pipeline before this change has no environment “{state.rules.name}” to judge it by",),
-        )
-    evidence = _evidence_reasons(kind, change)
+        reason = f"the pipeline before this change has no environment “{state.rules.name}” to judge it by"
+        return Decision(Ruling.REFUSED, kind, (reason,), (_NEVER,))
+    evidence = _evidence_lacks(kind, change)
     if evidence is None:
         return None
-    reasons = (*evidence, *_approval_reasons(kind, change), *_window_reasons(kind, change))
-    return Decision(Ruling.REFUSED if reasons else Ruling.AUTHORISED, kind, reasons)
+    lacks = [*evidence]
+    if change.reopens is None:
+        # What was judged at the merge stays judged; overrides settled it, and the files are looked at once more.
+        lacks += [*_approval_lacks(kind, change), *_window_lacks(kind, change)]
+    ruling = Ruling.REFUSED if lacks else Ruling.AUTHORISED
+    reasons, names = tuple(reason for reason, _ in lacks), tuple(dict.fromkeys(name for _, name in lacks))
+    return Decision(ruling, kind, reasons, names)
+
+
+def settled_by(refusal: Judgement, overrides: Mapping[str, Instruction]) -> bool:
+    """Whether everything that a refusal stands on may be overridden and was, afterwards."""
+    if not refusal.lacking:
+        return False
+    return all(name in overrides for name in refusal.lacking)
+
+
+def kind_of_going_to(state: EnvironmentState, version: int) -> tuple[ChangeKind, Entry | None]:
+    """What having `version` live would be, and for a rollback the entry that was authorised then."""
+    known = (j.entry for j in reversed(state.authorised) if j.entry is not None and j.entry.version == version)
+    entry = next(known, None)
+    if entry is not None and kind_of_change(entry, state.authorised) is ChangeKind.ROLLBACK:
+        return ChangeKind.ROLLBACK, entry
+    return ChangeKind.PROMOTION, None
 
 
 def _same(one: Entry | None, other: Entry | None) -> bool:
@@ -60,7 +84,10 @@ def _same(one: Entry | None, other: Entry | None) -> bool:
     return (one.version, one.digest) == (other.version, other.digest)
 
 
-def _evidence_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...] | None:
+_Lack = tuple[str, str]  # for people, and by name
+
+
+def _evidence_lacks(kind: ChangeKind, change: Change) -> tuple[_Lack, ...] | None:
     """What the evidence lacks; None while it is not there to be judged."""
     entry = change.entry
     if kind is ChangeKind.REMOVAL or entry is None:
@@ -68,8 +95,8 @@ def _evidence_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...] | Non
     if change.found is not None and isinstance(change.found.digest, Unreadable):
         return None
     if reasons := integrity_reasons(entry, change.found):
-        return reasons
-    return () if kind is ChangeKind.ROLLBACK else _verdict_reasons(change)
+        return tuple((reason, _NEVER) for reason in reasons)
+    return _verdict_lacks(change)
 
 
 def integrity_reasons(entry: Entry, found: Found | None) -> tuple[str, ...]:
@@ -81,7 +108,7 @@ def integrity_reasons(entry: Entry, found: Found | None) -> tuple[str, ...]:
     return ()
 
 
-def _verdict_reasons(change: Change) -> tuple[str, ...] | None:
+def _verdict_lacks(change: Change) -> tuple[_Lack, ...] | None:
     evaluation = change.evaluation
     if evaluation is None:
         return None
@@ -92,7 +119,7 @@ def _verdict_reasons(change: Change) -> tuple[str, ...] | None:
             return ()
         case Status.FAIL:
             return tuple(
-                f"check “{o.check}” failed: measured {o.measured}, required {o.required}"
+                (f"check “{o.check}” failed: measured {o.measured}, required {o.required}", o.check)
                 for o in evaluation.verdict.having(Status.FAIL)
             )
         case _:
@@ -107,7 +134,7 @@ def _passed_before_the_merge(change: Change) -> bool:
     return same and change.checked.state.value == "success"
 
 
-def _approval_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...]:
+def _approval_lacks(kind: ChangeKind, change: Change) -> tuple[_Lack, ...]:
     if change.rules is None:
         return ()
     rules = change.rules
@@ -115,21 +142,23 @@ def _approval_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...]:
     if needed == 0:
         return ()
     if change.approvals is None:
-        return (f"it was pushed without a pull request, so none of the {needed} approvals that are needed is there",)
+        reason = f"it was pushed without a pull request, so none of the {needed} approvals that are needed is there"
+        return ((reason, _NEVER),)
     if change.approvals.satisfied:
         return ()
-    return (
+    reasons = (
         f"{len(change.approvals.approved_by)} of {needed} approvals were there at the merge",
         *(f"changes were requested by {login}" for login in change.approvals.changes_requested_by),
         *change.approvals.not_counted,
         *change.approvals.rule.obstacles,
     )
+    return tuple((reason, _NEVER) for reason in reasons)
 
 
-def _window_reasons(kind: ChangeKind, change: Change) -> tuple[str, ...]:
+def _window_lacks(kind: ChangeKind, change: Change) -> tuple[_Lack, ...]:
     if change.rules is None or (kind is ChangeKind.ROLLBACK and change.rules.rollback.ignore_freeze):
         return ()
     freeze = frozen_by(change.rules.freeze, change.decided_at)
-    if freeze is None:
+    if freeze is None or WINDOW in change.overrides:
         return ()
-    return (f"the window was closed at {change.decided_at:%Y-%m-%d %H:%M} UTC ({freeze.reason})",)
+    return ((f"the window was closed at {change.decided_at:%Y-%m-%d %H:%M} UTC ({freeze.reason})", WINDOW),)

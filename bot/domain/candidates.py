@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from bot.domain.actions import Action, LookAgain, OpenProposal, store_verdict, tag_missing
-from bot.domain.pipeline import After, Manual, OnAlias, OnRegistration, OnTag
+from bot.domain.pipeline import After, Manual, OnAlias, OnRegistration, OnTag, WhileSoaking
 from bot.domain.versions import VersionStatus
 from bot.domain.world import EnvironmentState, Evaluation, Observation
 from policies.verdict import Status
@@ -20,23 +20,25 @@ def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
     for position, state in enumerate(world.states):
         yield from _say_verdicts(world, state, now, is_first=position == 0)
         yield from _look_when_soaked(world, state, now)
-        candidate = passing_candidate(world, state, now)
+        candidate = None if asked_for(state) else passing_candidate(world, state, now)
         if candidate is None or any(p.is_open and p.version == candidate.entry.version for p in state.proposals):
             continue
         if state.desired is not None and state.desired.version == candidate.entry.version:
             continue
         yield from tag_missing(world, candidate.entry.version, {"promotion.release": candidate.entry.release})
-        yield OpenProposal(state.rules.name, state.live, candidate)
+        yield OpenProposal(state.rules.name, state.live, candidate.entry, candidate)
 
 
 def candidates(world: Observation, state: EnvironmentState, now: datetime) -> tuple[int, ...]:
     """The versions that the environment's rule names and that may be proposed, newest first.
 
     They are newer than what is live and than every version that was refused by a person or superseded, and were never
-    live here before. Empty while the environment is held.
+    live here before. Empty while the environment is held. What was registered before somebody asked for a version is
+    no candidate beside it.
     """
-    if world.registered is None or state.held:
+    if world.registered is None or state.hold or _waits_for_soak(world, state, now):
         return ()
+    asked = state.request
     floor = max(
         (
             *(j.entry.version for j in state.authorised if j.entry),
@@ -49,13 +51,31 @@ def candidates(world: Observation, state: EnvironmentState, now: datetime) -> tu
         v.version
         for v in reversed(world.registered.versions)
         if v.version > floor and v.version in named and v.status is VersionStatus.READY
+        if asked is None or v.version == asked.told.version or v.created_at > asked.at
     )
+
+
+def _waits_for_soak(world: Observation, state: EnvironmentState, now: datetime) -> bool:
+    """Whether what is live here soaks for a later environment that wants no newer version to take its place."""
+    if state.live is None:
+        return False
+    for later in world.states:
+        rule = later.rules.propose
+        if not isinstance(rule, After) or rule.environment != state.rules.name:
+            continue
+        settled = later.live is not None and later.live.version == state.live.version
+        refused = any(p.was_closed_unmerged and p.version == state.live.version for p in later.proposals)
+        since = _live_since(state)
+        if later.rules.while_soaking is WhileSoaking.WAIT and not settled and not refused:
+            return since is None or now < since + rule.soak
+    return False
 
 
 def evaluations_needed(world: Observation, now: datetime) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """For each environment the versions whose verdict is asked for, newest first.
 
-    The first that passes ends an environment's list: what is older than it is not looked at.
+    The first that passes ends an environment's list: what is older than it is not looked at, unless somebody asked
+    for it.
     """
     return tuple((state.rules.name, wanted) for state in world.states if (wanted := _wanted(world, state, now)))
 
@@ -64,7 +84,14 @@ def _wanted(world: Observation, state: EnvironmentState, now: datetime) -> tuple
     oldest_open = min((p.version for p in state.open_proposals), default=0)
     proposed = {p.version for p in state.open_proposals}
     named = {v for v in candidates(world, state, now) if v >= oldest_open}
-    return tuple(sorted(named | proposed, reverse=True))
+    return tuple(sorted(named | proposed | asked_for(state), reverse=True))
+
+
+def asked_for(state: EnvironmentState) -> frozenset[int]:
+    """The version that somebody asked for here and that still waits to be proposed, if there is one."""
+    request = state.request
+    waits = request is not None and request.waiting and request.told.version is not None
+    return frozenset({request.told.version}) if waits and request and request.told.version else frozenset()
 
 
 def passing_candidate(world: Observation, state: EnvironmentState, now: datetime) -> Evaluation | None:

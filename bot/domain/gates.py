@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.approvals import Approvals
-from bot.domain.authorisation import integrity_reasons
+from bot.domain.authorisation import WINDOW, integrity_reasons
 from bot.domain.fingerprint import combined
+from bot.domain.instructions import Holding, Instruction
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import CheckName, CheckState, PullRequest
@@ -46,6 +48,7 @@ class ProposedChange:
     found: Found | None = None
     approvals: Approvals | None = None
     problem: str = ""
+    overrides: Mapping[str, Instruction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Standing:
     superseded_by: int | None = None
     reasons: tuple[str, ...] = ()
     since: datetime | None = None
+    hold: Holding | None = None
+    request: Instruction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +158,6 @@ def _judge_entry(change: ProposedChange) -> tuple[CheckState, tuple[str, ...]]:
         return CheckState.IN_PROGRESS, (change.found.digest.reason,)
     if integrity := integrity_reasons(change.after, change.found):
         return CheckState.FAILURE, integrity
-    if change.kind is ChangeKind.ROLLBACK:
-        return CheckState.SUCCESS, ()
     if change.evaluation is None:
         return CheckState.FAILURE, (change.problem or "the policy of this environment cannot be read",)
     verdict = change.evaluation.verdict
@@ -204,6 +207,9 @@ def _window_gate(world: PullRequestObservation, now: datetime) -> Gate:
 
 
 def _ignores_freeze(change: ProposedChange) -> bool:
+    """Whether a closed window does not keep this change out: a fast rollback, or an override."""
+    if WINDOW in change.overrides:
+        return True
     return change.rules is not None and change.kind is ChangeKind.ROLLBACK and change.rules.rollback.ignore_freeze
 
 

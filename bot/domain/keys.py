@@ -23,6 +23,15 @@ class PullRequestKey:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class CommentKey:
+    """One comment under an issue or a pull request: the commands in it and their answer."""
+
+    repository: str
+    issue: int
+    comment: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class EnvironmentKey:
     """One environment of one deploy repository: its group pull request."""
 
@@ -44,11 +53,12 @@ class RegisteredModelKey:
     model: str
 
 
-Key = ModelKey | PullRequestKey | EnvironmentKey | RepositoryKey | RegisteredModelKey
+Key = ModelKey | PullRequestKey | CommentKey | EnvironmentKey | RepositoryKey | RegisteredModelKey
 
 _KINDS: dict[str, type[Key]] = {
     "model": ModelKey,
     "pull-request": PullRequestKey,
+    "comment": CommentKey,
     "environment": EnvironmentKey,
     "repository": RepositoryKey,
     "registered-model": RegisteredModelKey,
@@ -66,6 +76,8 @@ def parse_key(text: str) -> Key:
     match json.loads(text):
         case ["pull-request", str(repository), int(number)]:
             return PullRequestKey(repository, number)
+        case ["comment", str(repository), int(issue), int(comment)]:
+            return CommentKey(repository, issue, comment)
         case ["model", str(repository), str(model)]:
             return ModelKey(repository, model)
         case ["environment", str(repository), str(environment)]:

@@ -68,6 +68,7 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
         at=now,
         pull_request=change.pull_request.number if change.pull_request else None,
         reasons=decision.reasons,
+        lacking=decision.lacking,
         by=change.by,
         policy=change.evaluation.policy if change.evaluation else "",
     )
@@ -125,9 +126,8 @@ def _announce_refusal(state: EnvironmentState, judgement: Judgement) -> Iterator
     yield FailCommitCheck(environment, judgement.commit, judgement.reasons)
     yield ReportRefusedChange(environment, judgement.commit, judgement.entry, state.live, judgement.reasons)
     yield from _delete_branch(state, judgement)
-    yield CompleteJudgement(
-        environment, judgement.commit, Completion.FAILURE, "; ".join(judgement.reasons) or "refused"
-    )
+    said = "; ".join(judgement.reasons) or "refused"
+    yield CompleteJudgement(environment, judgement.commit, Completion.FAILURE, said, Ruling.REFUSED)
 
 
 def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
@@ -140,7 +140,8 @@ def _forget_refusals(state: EnvironmentState) -> Iterator[Action]:
                 state.rules.name,
                 judgement.commit,
                 Completion.INACTIVE,
-                "The change is not in the manifest any more.",
+                "The change is not in the manifest any more, or takes effect by now.",
+                Ruling.REFUSED,
             )
     for judgement in state.authorised[:-1]:
         if judgement.completed is Completion.FAILURE:
@@ -175,7 +176,8 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
                 yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)
-    if judgement.pull_request is None:
+    was_refused = any(j.ruling is Ruling.REFUSED and j.commit == judgement.commit for j in state.judgements)
+    if judgement.pull_request is None or was_refused:
         yield PassCommitCheck(rules.name, judgement.commit)
     yield from _delete_branch(state, judgement)
     what = f"v{judgement.entry.version} is live" if judgement.entry else "nothing is live any more"

@@ -62,7 +62,7 @@ def title(environment: str, model: str, version: int) -> str:
     It goes into the merge's message, where GitHub would carry out a model's `closes #1`: it refers to nothing. A name
     that is too long for a title, of which GitHub takes 256 characters, is cut.
     """
-    name = _quiet(model)
+    name = quiet(model)
     shown = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
     return f"Promote {shown} v{version} to {environment}"
 
@@ -85,14 +85,14 @@ def commit_message(environment: str, model: str, entry: Entry) -> str:
     """The message of a proposal's only commit; its trailers say what it proposes."""
     return (
         f"{title(environment, model, entry.version)}\n\n"
-        f"Promotion-Model: {_quiet(model)}\n"
+        f"Promotion-Model: {quiet(model)}\n"
         f"Promotion-Version: {entry.version}\n"
         f"Promotion-Environment: {environment}\n"
         f"Promotion-Digest: {entry.digest}\n"
     )
 
 
-def _quiet(text: str) -> str:
+def quiet(text: str) -> str:
     """One line of foreign text that refers to nobody and nothing: a zero-width space stands in each word that would."""
     return _REFERENCE.sub(lambda m: m[0] + "\u200b", one_line(text))
 
@@ -105,6 +105,21 @@ def one_line(text: str) -> str:
 def verdict_tag(environment: str) -> str:
     """The version's tag that holds its newest verdict for an environment in short."""
     return f"promotion.{environment}.verdict"
+
+
+def hold_tag(environment: str) -> str:
+    """The registered model's tag that shows why automation stands still for it in an environment."""
+    return f"promotion.{environment}.hold"
+
+
+def drift_tag(environment: str) -> str:
+    """The registered model's tag that counts repairs of its drift in an environment and says whether it is reported."""
+    return f"promotion.{environment}.drift"
+
+
+def override_tag(environment: str, check: str) -> str:
+    """The version's tag that shows who let a failed check pass, and why."""
+    return f"promotion.{environment}.override.{check}"
 
 
 def verdict_artifact(environment: str) -> str:

@@ -11,6 +11,15 @@ from typing import Final
 
 from bot.domain.approvals import Approvals
 from bot.domain.fingerprint import Fingerprint
+from bot.domain.instructions import (
+    HOLD_LABEL,
+    Holding,
+    Instruction,
+    WentBack,
+    holding,
+    overrides_of,
+    request_of,
+)
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Pipeline
 from bot.domain.pull_requests import Check, PullRequest
@@ -51,7 +60,8 @@ class Judgement:
     """The bot's deployment on the commit that changed an entry: what it decided there, by GitHub's clock.
 
     `entry` is None where the change removed it. `by` is the login of who merged, `policy` the blob id of the policy
-    that judged. `completed` is None until everything that follows from the ruling is
+    that judged. `lacking` names what a refusal stands on: failed checks, `window`, and what nobody may override.
+    `completed` is None until everything that follows from the ruling is
     there; `completed_at` is when it was, which for an authorised entry is when it went live.
     """
 
@@ -62,10 +72,18 @@ class Judgement:
     at: datetime
     pull_request: int | None = None
     reasons: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     by: str = ""
     policy: str = ""
     completed: Completion | None = None
     completed_at: datetime | None = None
+
+    @property
+    def went_back(self) -> WentBack | None:
+        """The rollback that it is; None for another change."""
+        if self.kind is not ChangeKind.ROLLBACK or self.entry is None:
+            return None
+        return WentBack(self.at, self.by, self.entry.version, self.commit)
 
 
 _MOST_SUMMARISED: Final = 50  # checks; a tag of MLflow's holds 5,000 characters
@@ -117,7 +135,8 @@ class Change:
     `commit` is the commit of the branch's first-parent line that made it so. `rules` are the environment's rules in
     the pipeline of that commit's first parent, None where it had no such environment. `decided_at` is GitHub's
     `merged_at`, or for a direct push when the bot's check on the commit was started, which `check_started` tells.
-    `checked` is the bot's own policy check on the merged head.
+    `checked` is the bot's own policy check on the merged head. `overrides` are by the check that they let pass;
+    `reopens` is the refusal that they settle.
     """
 
     commit: str
@@ -131,6 +150,8 @@ class Change:
     evaluation: Evaluation | None = None
     checked: Check | None = None
     found: Found | None = None
+    overrides: Mapping[str, Instruction] = field(default_factory=dict)
+    reopens: Judgement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +192,8 @@ class EnvironmentState:
     """How one model stands in one environment.
 
     `desired` is the manifest's entry at the head of the default branch, authorised or not. `judgements` are oldest
-    first. `evaluations` hold the candidates that were looked at, by version.
+    first. `evaluations` hold the candidates that were looked at, by version. `instructions` are the accepted commands
+    that name this model here, or the whole environment, oldest first.
     """
 
     rules: Environment
@@ -180,6 +202,7 @@ class EnvironmentState:
     change: Change | None = None
     proposals: tuple[Proposal, ...] = ()
     evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
+    instructions: tuple[Instruction, ...] = ()
 
     @property
     def authorised(self) -> tuple[Judgement, ...]:
@@ -196,6 +219,13 @@ class EnvironmentState:
         """The last authorised entry: *live*, *champion*; never a line of the manifest that was not authorised."""
         return self.last.entry if self.last else None
 
+    @property
+    def versions_before_live(self) -> tuple[int, ...]:
+        """The versions that were live here before what is live first was, oldest first."""
+        entries = [j.entry for j in self.authorised if j.entry is not None]
+        first = next((i for i, e in enumerate(entries) if self.live and e.version == self.live.version), 0)
+        return tuple(e.version for e in entries[:first])
+
     def with_judgement(self, judgement: Judgement) -> EnvironmentState:
         """The state once `judgement` is recorded."""
         return replace(self, judgements=(*self.judgements, judgement), change=None)
@@ -206,11 +236,19 @@ class EnvironmentState:
         return tuple(sorted((p for p in self.proposals if p.is_open), key=lambda p: -p.version))
 
     @property
-    def held(self) -> str | None:
+    def hold(self) -> Holding | None:
         """Why automation stands still here, None where it does not. A rollback holds: nobody is fought."""
-        if self.last and self.last.kind is ChangeKind.ROLLBACK and self.last.entry:
-            return f"rolled back to v{self.last.entry.version} by {self.last.commit[:7]}"
-        return None
+        labelled = (p.pull_request.number for p in self.open_proposals if HOLD_LABEL in p.pull_request.labels)
+        return holding(self.instructions, self.last.went_back if self.last else None, next(labelled, None))
+
+    @property
+    def request(self) -> Instruction | None:
+        """What somebody asked to have proposed here last, whether it was carried out or still waits."""
+        return request_of(self.instructions)
+
+    def overrides(self, version: int) -> dict[str, Instruction]:
+        """The overrides for one version here, by the check that they let pass."""
+        return overrides_of(self.instructions, version)
 
 
 @dataclass(frozen=True, slots=True)

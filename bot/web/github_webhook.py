@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.domain.keys import Key, PullRequestKey, RepositoryKey
+from bot.domain.commands import looks_like_commands
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RepositoryKey
 from bot.web.bodies import Malformed
 
 LIMIT: Final = 25 * 1024 * 1024  # bytes; GitHub's own
@@ -65,8 +66,17 @@ def _pull_request(repository: str, payload: Payload) -> tuple[Key, ...]:
 
 
 def _issue_comment(repository: str, payload: Payload) -> tuple[Key, ...]:
-    issue = _part(payload, "issue")
-    return (PullRequestKey(repository, _number(payload, "issue")),) if "pull_request" in issue else ()
+    """A new comment may hold commands; one that was changed or deleted may take back what a promotion stands on."""
+    issue, comment = _part(payload, "issue"), _part(payload, "comment")
+    number = _number(payload, "issue")
+    body, said = comment.get("body"), comment.get("id")
+    if payload.get("action") != "created":
+        return (PullRequestKey(repository, number),) if "pull_request" in issue else (RepositoryKey(repository),)
+    if type(said) is not int or said <= 0:
+        raise Malformed("its `comment.id` is not a number")
+    if not isinstance(body, str) or not looks_like_commands(body):
+        return ()
+    return (CommentKey(repository, number, said),)
 
 
 def _check_run(repository: str, payload: Payload) -> tuple[Key, ...]:

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from bot.domain import naming
 from bot.domain.actions import Action
 from bot.domain.errors import LostLock
-from bot.domain.keys import Key, RegisteredModelKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, RegisteredModelKey, RepositoryKey
 from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
 from bot.gateways.cache import Cache
@@ -169,6 +169,25 @@ class House:
         source = f"{run.info.artifact_uri}/model"
         return int(self.mlflow.create_model_version(model, source, run_id).version)
 
+    def say(self, pull: SandboxPull | int, login: str, text: str) -> int:
+        """Somebody comments; GitHub's webhook names the comment, and the bot looks. The comment's id."""
+        number = pull if isinstance(pull, int) else pull.number
+        comment = self.repository.comment(number, login, text)
+        self.keys[CommentKey(self.repository.repo.full_name, number, comment)] = None
+        self.settle()
+        return comment
+
+    def answers(self, pull: SandboxPull | int) -> list[str]:
+        """What the bot answered under a pull request or an issue."""
+        number = pull if isinstance(pull, int) else pull.number
+        said = self.repository.comments(number)
+        return [c.body for c in said if c.author == self.gateways.login()]
+
+    def reactions(self, comment: int) -> list[str]:
+        """The bot's reactions to a comment."""
+        found = [c for i in self.repository.repo.issues.values() for c in i.comments if c.id == comment]
+        return [r.content for r in found[0].reactions if r.login == self.gateways.login()]
+
     def approve_and_merge(self, pull: SandboxPull) -> None:
         pull.approve("alice")
         pull.approve("bob")
@@ -295,7 +314,8 @@ def everything(house: House) -> dict[str, Any]:
         "stages": {int(v.version): v.current_stage for v in versions},
         "aliases": house.aliases(),
         "tags": {
-            int(v.version): {k: t for k, t in v.tags.items() if k.rpartition(".")[2] not in volatile} for v in versions
+            int(v.version): {k: t for k, t in sorted(v.tags.items()) if k.rpartition(".")[2] not in volatile}
+            for v in versions
         },
         "pulls": [(p.head_ref, p.merged, p.is_open, sorted(p.labels)) for p in house.repository.pulls("all")],
         "releases": [r["tag_name"] for r in house.repository.releases()],

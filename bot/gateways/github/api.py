@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.client import JSON, GitHubClient
 
 KEPT: Final = 30 * 86_400  # seconds that what never changes, or is brought up to date when read, stays in the cache
-_BRANCH_KEPT: Final = 3600  # seconds; a default branch hardly ever changes its name
+_DESCRIPTION_KEPT: Final = 3600  # seconds; a default branch hardly ever changes its name
 
 
 class RepositoryApi:
@@ -22,7 +23,7 @@ class RepositoryApi:
         self.cache = cache
         self._client = client
         self._path = f"/repos/{name}"
-        self._default_branch: str | None = None
+        self._repository: dict[str, Any] | None = None
 
     @property
     def app_id(self) -> int | None:
@@ -35,12 +36,20 @@ class RepositoryApi:
 
     def default_branch(self) -> str:
         """The branch whose manifest counts."""
-        if self._default_branch is None:
-            key = f"github:default-branch:{self.name}"
+        return str(self._described()["default_branch"])
+
+    def is_private(self) -> bool:
+        """Whether only those who were let in may read the repository."""
+        return bool(self._described()["private"])
+
+    def _described(self) -> dict[str, Any]:
+        if self._repository is None:
+            key = f"github:repository:{self.name}"
             known = self.cache.get(key)
-            self._default_branch = known.decode() if known else str(self.get("")["default_branch"])
-            self.cache.set(key, self._default_branch.encode(), _BRANCH_KEPT)
-        return self._default_branch
+            said = json.loads(known) if known else self.get("")
+            self._repository = {"default_branch": said["default_branch"], "private": said.get("private", False)}
+            self.cache.set(key, json.dumps(self._repository).encode(), _DESCRIPTION_KEPT)
+        return self._repository
 
     def get(self, path: str, /, **parameters: object) -> JSON:
         """One answer, asked for conditionally."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
+from bot.domain.commands import looks_like_commands
+from bot.domain.instructions import Answer, Answered, Instruction, Settled, parse_answer
 from bot.domain.pull_requests import Login
-from bot.gateways.github.api import RepositoryApi, time_of
+from bot.gateways.github.api import KEPT, RepositoryApi, time_of
+from bot.gateways.github.client import GitHubRefusal
 
 
 class Reaction(StrEnum):
@@ -21,13 +26,59 @@ class Reaction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One comment, as it is now. `was_edited` tells that its text is not the one that it was written with."""
+    """One comment, as it is now. `was_edited` tells that its text is not the one that it was written with.
+
+    `issue` is the number of the issue or pull request that it stands under; `author` is empty for a deleted user.
+    """
 
     id: int
+    issue: int
     author: Login
+    by_bot: bool
     body: str
     created_at: datetime
     was_edited: bool
+
+
+class Log:
+    """What was said to the bot in a repository and what it answered, as GitHub remembers both."""
+
+    def __init__(self, asked: Iterable[Comment], answers: Iterable[Answer]) -> None:
+        self._asked = {comment.id: comment for comment in asked}
+        self._answers: dict[int, dict[int, Answered]] = {}
+        for answer in answers:
+            self._answers.setdefault(answer.comment, {}).update(answer.lines)
+
+    def answered(self, comment: int) -> Mapping[int, Answered]:
+        """How each line of a comment was answered last; empty while it was not."""
+        return self._answers.get(comment, {})
+
+    def unanswered(self, since: datetime) -> tuple[Comment, ...]:
+        """The people's comments since a moment that look like commands and have no answer, oldest first."""
+        return tuple(
+            comment
+            for comment in sorted(self._asked.values(), key=lambda c: c.id)
+            if comment.id not in self._answers and comment.created_at >= since and not comment.was_edited
+        )
+
+    def instructions(self) -> tuple[Instruction, ...]:
+        """Every accepted command, oldest first; an edited or deleted comment says nothing any more."""
+        found = [
+            Instruction(
+                told=answered.told,
+                by=comment.author,
+                at=comment.created_at,
+                issue=comment.issue,
+                comment=comment.id,
+                line=number,
+                waiting=answered.settled is Settled.WAITING,
+            )
+            for comment in self._asked.values()
+            if not comment.was_edited
+            for number, answered in self.answered(comment.id).items()
+            if answered.told is not None and answered.settled is not Settled.REFUSED
+        ]
+        return tuple(sorted(found, key=lambda i: i.order))
 
 
 class Comments:
@@ -39,34 +90,73 @@ class Comments:
     def get(self, number: int) -> Comment | None:
         """A comment by its id; None where it was deleted."""
         row = self._api.get_or_none(f"/issues/comments/{number}")
-        return _comment(row) if row is not None else None
+        return _comment(_comment_row(row)) if row is not None else None
 
-    def under(self, issue: int) -> Iterator[Comment]:
-        """What was said under an issue or a pull request, oldest first."""
-        for page in self._api.pages(f"/issues/{issue}/comments"):
-            yield from map(_comment, page)
+    def log(self) -> Log:
+        """What was said to the bot here, and its answers.
 
-    def say(self, issue: int, marker: str, text: str) -> None:
-        """Have the bot's comment that starts with a marker say `text`; one that stands is changed, not joined."""
-        body = f"{marker}\n{text}"
-        for comment in self.under(issue):
-            if comment.author == self._api.login() and comment.body.startswith(marker):
-                if comment.body.replace("\r\n", "\n").strip() != body.strip():
-                    self._api.write("PATCH", f"/issues/comments/{comment.id}", body=body)
-                return
-        self._api.write("POST", f"/issues/{issue}/comments", body=body)
+        Kept in the cache and brought up to date from the most recently changed comment on, so that a look costs one
+        conditional request; an emptied cache reads every page again. Nobody hears of a comment that was deleted: what
+        a decision hangs on is read once more by its id.
+        """
+        key = f"github:comments:{self._api.name}"
+        stored = self._api.cache.get(key)
+        known: dict[str, Any] = json.loads(stored) if stored else {"rows": {}, "newest": ""}
+        rows, newest = dict(known["rows"]), known["newest"]
+        changed_since = {"since": newest} if newest else {}
+        try:
+            pages = self._api.pages("/issues/comments", sort="updated", direction="asc", **changed_since)
+            for row in (row for page in pages for row in page):
+                kept = self._kept(_comment_row(row), is_known=str(row["id"]) in rows)
+                if kept is not None:
+                    rows[str(row["id"])] = kept
+                newest = max(newest, row["updated_at"])
+        except GitHubRefusal as refusal:
+            if refusal.status != 404:  # a repository whose issues are switched off
+                raise
+        if rows != known["rows"] or newest != known["newest"]:
+            self._api.cache.set(key, json.dumps({"rows": rows, "newest": newest}).encode(), KEPT)
+        comments = [_comment(row) for row in rows.values()]
+        own = [c for c in comments if c.author == self._api.login() and not c.was_edited]
+        answers = (parse_answer(c.body) for c in sorted(own, key=lambda c: c.id))
+        people = (c for c in comments if not c.by_bot and c.author and c.author != self._api.login())
+        return Log(people, (answer for answer in answers if answer is not None))
+
+    def _kept(self, row: dict[str, Any], *, is_known: bool) -> dict[str, Any] | None:
+        """What is remembered of a comment; None where it has nothing to do with the bot."""
+        if Login(row["author"]) == self._api.login():
+            return {**row, "body": row["body"].partition("\n")[0]} if parse_answer(row["body"]) else None
+        return {**row, "body": ""} if is_known or looks_like_commands(row["body"]) else None
+
+    def say(self, issue: int, text: str) -> None:
+        """Comment on an issue or a pull request."""
+        self._api.write("POST", f"/issues/{issue}/comments", body=text)
 
     def react(self, number: int, reaction: Reaction) -> None:
         """React to a comment; GitHub keeps one of a kind from each."""
         self._api.write("POST", f"/issues/comments/{number}/reactions", content=reaction.value)
 
 
-def _comment(row: dict[str, object]) -> Comment:
+def _comment_row(row: Mapping[str, Any]) -> dict[str, Any]:
     user = row["user"] or {}
+    return {
+        "id": row["id"],
+        "issue": int(str(row["issue_url"]).rpartition("/")[2]),
+        "author": user.get("login", ""),
+        "by_bot": user.get("type") == "Bot",
+        "body": row["body"] or "",
+        "created_at": row["created_at"],
+        "edited": row["updated_at"] != row["created_at"],
+    }
+
+
+def _comment(row: Mapping[str, Any]) -> Comment:
     return Comment(
-        id=int(str(row["id"])),
-        author=Login(str(user.get("login", "")) if isinstance(user, dict) else ""),
-        body=str(row["body"] or ""),
-        created_at=time_of(str(row["created_at"])),
-        was_edited=row["updated_at"] != row["created_at"],
+        id=row["id"],
+        issue=row["issue"],
+        author=Login(row["author"]),
+        by_bot=row["by_bot"],
+        body=row["body"],
+        created_at=time_of(row["created_at"]),
+        was_edited=row["edited"],
     )

@@ -73,7 +73,7 @@ class Deployments:
 
     def record_judgement(self, model: str, environment: str, judgement: Judgement) -> None:
         """Create the deployment of a judgement, unless the bot made it before."""
-        if self._deployment_of(model, environment, judgement.commit) is not None:
+        if self._deployment_of(model, environment, judgement.commit, judgement.ruling) is not None:
             return
         entry = judgement.entry
         payload = {
@@ -85,6 +85,7 @@ class Deployments:
             "kind": judgement.kind.value,
             "pull_request": judgement.pull_request,
             "reasons": list(judgement.reasons),
+            "lacking": list(judgement.lacking),
             "by": judgement.by,
             "policy": judgement.policy,
         }
@@ -97,9 +98,11 @@ class Deployments:
             description = "The first manifest states what was live already."
             self._deploy(commit, _ADOPTION_TASK, _ADOPTION_TASK, description, {"adopted": True})
 
-    def complete(self, model: str, environment: str, commit: str, completion: Completion, description: str) -> None:
+    def complete(
+        self, model: str, environment: str, commit: str, ruling: Ruling, completion: Completion, description: str
+    ) -> None:
         """Give the deployment of a judgement its status."""
-        deployment = self._deployment_of(model, environment, commit)
+        deployment = self._deployment_of(model, environment, commit, ruling)
         if deployment is None:
             raise Refused(f"{self._api.name} has no deployment for {model} in {environment} on {commit}")
         row = self._api.write(
@@ -112,10 +115,14 @@ class Deployments:
         known = json.dumps([completion.value, row["created_at"]]).encode()
         self._api.cache.set(f"github:deployment-status:{self._api.name}:{deployment}", known, KEPT)
 
-    def _deployment_of(self, model: str, environment: str, commit: str) -> int | None:
-        wanted = (model, environment, commit)
+    def _deployment_of(self, model: str, environment: str, commit: str, ruling: Ruling) -> int | None:
+        wanted = (model, environment, commit, ruling)
         return next(
-            (r.deployment for r in self.judgements() if (r.model, r.environment, r.judgement.commit) == wanted),
+            (
+                r.deployment
+                for r in self.judgements()
+                if (r.model, r.environment, r.judgement.commit, r.judgement.ruling) == wanted
+            ),
             None,
         )
 
@@ -187,6 +194,7 @@ def _judgement_row(row: Mapping[str, Any]) -> RecordedJudgement | None:
             at=time_of(row["created_at"]),
             pull_request=said["pull_request"],
             reasons=tuple(said["reasons"]),
+            lacking=tuple(said.get("lacking", ())),
             by=said["by"],
             policy=said["policy"],
         )

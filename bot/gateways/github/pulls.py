@@ -94,6 +94,18 @@ class Pulls:
         """Add labels to a pull request or issue; GitHub creates those that the repository lacks."""
         self._api.write("POST", f"/issues/{number}/labels", labels=list(labels))
 
+    def request_reviews(self, number: int, logins: Sequence[str], teams: Sequence[str]) -> None:
+        """Ask people and teams (their slugs) for a review; those whom GitHub does not take are left out.
+
+        GitHub refuses the whole list for one name, such as that of somebody who may not see the repository.
+        """
+        path = f"/pulls/{number}/requested_reviewers"
+        try:
+            self._api.write("POST", path, reviewers=list(logins), team_reviewers=list(teams))
+        except GitHubRefusal as refusal:
+            if refusal.status not in (404, 422):
+                raise
+
     def update_body(self, number: int, body: str) -> None:
         """Replace the text of a pull request."""
         self._api.write("PATCH", f"/pulls/{number}", body=body)
@@ -102,14 +114,15 @@ class Pulls:
         """Close a pull request without merging it."""
         self._api.write("PATCH", f"/pulls/{number}", state="closed")
 
-    def merge(self, number: int, head: str) -> None:
+    def merge(self, number: int, head: str, message: str = "") -> None:
         """Merge a pull request if its head is still `head`, by the first method that the repository allows.
 
         Raises GitHubRefusal where the head moved (409) or the repository's rules keep the bot from merging (405).
         """
+        said = {"commit_message": message} if message else {}
         for method in ("merge", "squash", "rebase"):
             try:
-                self._api.write("PUT", f"/pulls/{number}/merge", sha=head, merge_method=method)
+                self._api.write("PUT", f"/pulls/{number}/merge", sha=head, merge_method=method, **said)
             except GitHubRefusal as refusal:
                 not_allowed = "not allowed" in refusal.messages.lower()
                 if refusal.status != 405 or not not_allowed or method == "rebase":

@@ -18,7 +18,7 @@ from bot.sandbox.github import pages
 from bot.sandbox.github.calls import House
 from bot.sandbox.github.git import GitStore, Person
 from bot.sandbox.github.server import Fault, Seen, Server
-from bot.sandbox.github.state import App, Comment, Hook, Pull, Repo, Token, World
+from bot.sandbox.github.state import App, Comment, Hook, Issue, Pull, Repo, Token, World
 
 
 class GitHubSandbox:
@@ -198,6 +198,34 @@ class SandboxRepository:
         known = self.repo.deployment_statuses
         return [{**row, "statuses": list(known.get(row["id"], []))} for row in self.repo.deployments]
 
+    def open_issue(self, title: str, as_user: str = "alice") -> int:
+        """Open an issue; its number."""
+        with self.github.world.lock:
+            now = self.github.world.clock()
+            issue = Issue(self.repo.next_number(), title, "", as_user, now, now)
+            self.repo.issues[issue.number] = issue
+            self._house.pulls.announce(self.repo, issue, "opened", as_user)
+            return issue.number
+
+    def comment(self, issue: int, as_user: str, body: str) -> int:
+        """Say something under an issue or a pull request; the comment's id."""
+        with self.github.world.lock:
+            return self._house.comments.add(self.repo, self.repo.issues[issue], as_user, body).id
+
+    def comments(self, issue: int) -> list[Comment]:
+        """What was said under an issue or a pull request, oldest first."""
+        return list(self.repo.issues[issue].comments)
+
+    def edit_comment(self, comment: int, as_user: str, body: str) -> None:
+        """Say something differently."""
+        with self.github.world.lock:
+            self._house.comments.edit(self.repo, comment, as_user, body)
+
+    def delete_comment(self, comment: int, as_user: str) -> None:
+        """Take something back."""
+        with self.github.world.lock:
+            self._house.comments.delete(self.repo, comment, as_user)
+
     def issues(self, state: str = "open") -> list[Any]:
         """Issues that are no pull requests."""
         found = [i for i in self.repo.issues.values() if i.number not in self.repo.pulls]
@@ -300,6 +328,18 @@ class SandboxPull:
         with self.repository.github.world.lock:
             repo = self.repository.repo
             return self.repository._house.comments.add(repo, repo.issues[self.number], as_user, body).id  # noqa: SLF001
+
+    def label(self, name: str, as_user: str) -> None:
+        """Put a label on it."""
+        with self.repository.github.world.lock:
+            repo = self.repository.repo
+            self.repository._house.pulls.label(repo, repo.issues[self.number], name, as_user)  # noqa: SLF001
+
+    def unlabel(self, name: str, as_user: str) -> None:
+        """Take a label off it."""
+        with self.repository.github.world.lock:
+            repo = self.repository.repo
+            self.repository._house.pulls.unlabel(repo, repo.issues[self.number], name, as_user)  # noqa: SLF001
 
     @property
     def comments(self) -> list[Comment]:

@@ -123,6 +123,28 @@ class Pulls:
             issue.updated_at = self._world.clock()
             self.announce(repo, issue, "edited", login)
 
+    def unlabel(self, repo: Repo, issue: Issue, name: str, login: str) -> None:
+        """Take a label off."""
+        issue.labels.remove(name)
+        issue.updated_at = self._world.clock()
+        self.announce(repo, issue, "unlabeled", login)
+
+    def label(self, repo: Repo, issue: Issue, name: str, login: str) -> None:
+        """Put a label on."""
+        issue.labels.append(name)
+        issue.updated_at = self._world.clock()
+        self.announce(repo, issue, "labeled", login)
+
+    def request_reviews(self, repo: Repo, pull: Pull, logins: list[str], teams: list[str]) -> None:
+        """Ask for reviews; GitHub takes nobody who may not see the repository, nor the author."""
+        issue = repo.issues[pull.number]
+        known = {slug for owner, slug in self._world.teams if owner == repo.owner}
+        if any(login not in repo.collaborators or login == issue.author for login in logins) or set(teams) - known:
+            raise ApiError(422, "Reviews may only be requested from collaborators.")
+        pull.reviewers += [login for login in logins if login not in pull.reviewers]
+        pull.team_reviewers += [team for team in teams if team not in pull.team_reviewers]
+        issue.updated_at = self._world.clock()
+
     def announce(self, repo: Repo, issue: Issue, action: str, login: str) -> None:
         """Tell the hooks what happened to an issue or pull request."""
         pull = repo.pulls.get(issue.number)

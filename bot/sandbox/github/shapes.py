@@ -194,7 +194,7 @@ class Shapes:
             "merged_at": stamp(pull.merged_at),
             "merge_commit_sha": pull.merge_commit_sha,
             "assignees": [],
-            "requested_reviewers": [],
+            "requested_reviewers": [self.user(login) for login in pull.reviewers],
             "requested_teams": [],
             "head": self._side(repo, pull.head_ref, pull.head_sha),
             "base": self._side(repo, pull.base_ref, pull.base_sha),

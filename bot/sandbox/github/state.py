@@ -67,6 +67,8 @@ class Pull:
     mergeable: bool | None = None
     computed_for: tuple[str, str] | None = None
     reviews: list[dict[str, Any]] = field(default_factory=list)
+    reviewers: list[str] = field(default_factory=list)
+    team_reviewers: list[str] = field(default_factory=list)
 
 
 @dataclass

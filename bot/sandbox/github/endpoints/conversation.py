@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bot.sandbox.github.calls import Answer, Call, route
+from bot.sandbox.github.errors import ApiError
+from bot.sandbox.github.shapes import stamp
 from bot.sandbox.github.state import Issue
 
 
@@ -33,6 +35,20 @@ def create_issue(call: Call) -> Answer:
     return 201, call.house.shapes.issue(repo, issue)
 
 
+@route("GET", "/repos/{owner}/{repo}/issues/comments")
+def all_comments(call: Call) -> Answer:
+    arguments = call.request.args
+    key = "updated_at" if arguments.get("sort") == "updated" else "created_at"
+    since = arguments.get("since", "")
+    found = [(issue, comment) for issue in call.at.issues.values() for comment in issue.comments]
+    found = [pair for pair in found if (stamp(pair[1].updated_at) or "") >= since]
+    found.sort(key=lambda pair: (getattr(pair[1], key), pair[1].id))
+    # Without a `sort` GitHub ignores `direction`.
+    if "sort" in arguments and arguments.get("direction") == "desc":
+        found.reverse()
+    return 200, [call.house.shapes.comment(call.at, issue, comment) for issue, comment in found]
+
+
 @route("GET", "/repos/{owner}/{repo}/issues/{number}")
 def get_issue(call: Call) -> Answer:
     return 200, call.house.shapes.issue(call.at, call.at.issues[call.number])
@@ -52,6 +68,16 @@ def add_labels(call: Call) -> Answer:
     issue.labels += [name for name in call.required("labels") if name not in issue.labels]
     issue.updated_at = call.world.clock()
     call.house.pulls.announce(call.at, issue, "labeled", call.login)
+    return 200, [call.house.shapes.label(call.at, name) for name in issue.labels]
+
+
+@route("DELETE", "/repos/{owner}/{repo}/issues/{number}/labels/{name}")
+def remove_label(call: Call) -> Answer:
+    call.needs("triage")
+    issue, name = call.at.issues[int(call.args[0])], call.args[1]
+    if name not in issue.labels:
+        raise ApiError(404, "Label does not exist")
+    call.house.pulls.unlabel(call.at, issue, name, call.login)
     return 200, [call.house.shapes.label(call.at, name) for name in issue.labels]
 
 

@@ -70,6 +70,15 @@ def merge(call: Call) -> Answer:
     return 200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
 
 
+@route("POST", "/repos/{owner}/{repo}/pulls/{number}/requested_reviewers")
+def request_reviewers(call: Call) -> Answer:
+    call.needs("write")
+    pull = call.at.pulls[call.number]
+    reviewers, teams = call.body.get("reviewers", []), call.body.get("team_reviewers", [])
+    call.house.pulls.request_reviews(call.at, pull, reviewers, teams)
+    return 201, call.house.shapes.pull(call.at, pull, full=False)
+
+
 @route("GET", "/repos/{owner}/{repo}/pulls/{number}/reviews")
 def reviews(call: Call) -> Answer:
     return 200, list(call.at.pulls[call.number].reviews)

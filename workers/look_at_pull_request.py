@@ -1,0 +1,138 @@
+"""One look at one pull request: its checks and its text, which nobody else writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.comments import checks
+from bot.domain.actions import Action, DeleteBranch, LookAgain, LookAt, SetCheck, UpdateBody
+from bot.domain.candidates import patience
+from bot.domain.gates import (
+    Fate,
+    Gate,
+    Mergeability,
+    PullRequestObservation,
+    gates,
+    next_look,
+    worst_of,
+)
+from bot.domain.keys import ModelKey
+from bot.domain.pull_requests import CheckState, PullRequest
+from bot.wiring import Gateways
+from policies.documents import InvalidDocument
+from workers.apply import Effects, body_of, says_the_same
+from workers.execution import Desk
+from workers.observe_pull_request import PullRequestObserver, observe_repair
+from workers.repository_view import RepositoryView
+
+
+def look_at_pull_request(repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime) -> None:
+    """Bring the checks and the text of a pull request to the default branch up to date."""
+    github = gateways.github(repository)
+    pull = github.pulls.get(number)
+    if pull is None or pull.base_ref != github.default_branch():
+        return
+    try:
+        view = RepositoryView(gateways, repository, now)
+    except InvalidDocument:
+        _check_repair(repository, pull, desk, gateways, now)
+        return
+    observer = PullRequestObserver(view, now)
+    effects = Effects(view, desk)
+    if pull.is_open:
+        actions = open_actions(view, observer, pull, decide_gates(view, observer, pull, now), now)
+    else:
+        actions = _closed_actions(view, observer, pull)
+    for action in actions:
+        effects.apply(action)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An open pull request as it was seen, and its gates: the worst of all pull requests that share its head."""
+
+    observed: PullRequestObservation
+    gates: tuple[Gate, ...]
+
+
+def decide_gates(view: RepositoryView, observer: PullRequestObserver, pull: PullRequest, now: datetime) -> Decided:
+    """See an open pull request, evaluate what it proposes, and decide its gates."""
+    observed = observer.observe(pull)
+    decided = gates(observed, now)
+    for other in view.pull_requests:
+        if other.is_open and other.head_sha == pull.head_sha and other.number != pull.number:
+            decided = worst_of(decided, gates(observer.observe(other), now))
+    return Decided(observed, decided)
+
+
+def open_actions(
+    view: RepositoryView, observer: PullRequestObserver, pull: PullRequest, decided: Decided, now: datetime
+) -> list[Action]:
+    """What brings an open pull request's checks and text up to date."""
+    observed = decided.observed
+    actions = _check_actions(view, pull.head_sha, decided.gates)
+    touched = [LookAt(ModelKey(view.name, model)) for model in observer.models_touched(pull, observed)]
+    if observer.is_own(pull) and observed.changes:
+        update = UpdateBody(pull.number, observer.standing(pull, observed))
+        if body_of(update, view) is not None:
+            actions.append(update)
+    if actions:
+        actions += touched
+    if (again := _when_again(view, decided, now)) is not None:
+        actions.append(LookAgain(again))
+    return actions
+
+
+def _check_actions(view: RepositoryView, head: str, decided: tuple[Gate, ...]) -> list[Action]:
+    """The checks that do not say yet what was decided."""
+    as_app = view.gateways.github_client.app_id is not None
+    standing = view.repository.checks.of(head)
+    return [
+        SetCheck(head, gate)
+        for gate in decided
+        if not says_the_same(checks.check(gate), standing.get(gate.name), as_app=as_app)
+    ]
+
+
+def _when_again(view: RepositoryView, decided: Decided, now: datetime) -> datetime | None:
+    """When the next look can see something new that no webhook announces."""
+    observed = decided.observed
+    longest = view.gateways.settings.sweep_interval.total_seconds()
+    times = [next_look(observed, now)]
+    if observed.mergeability is Mergeability.UNKNOWN:
+        times.append(now + timedelta(seconds=2))
+    waiting = [c.evaluation.evidence.asked_at for c in observed.changes if c.evaluation]
+    if decided.gates[0].state is CheckState.IN_PROGRESS and waiting:
+        times.append(now + patience(max(waiting), now, longest))
+    return min((time for time in times if time is not None), default=None)
+
+
+def _closed_actions(view: RepositoryView, observer: PullRequestObserver, pull: PullRequest) -> list[Action]:
+    actions: list[Action] = []
+    standing = observer.standing(pull, None)
+    if observer.is_own(pull):
+        actions.append(UpdateBody(pull.number, standing))
+        shared = any(p.is_open and p.head_ref == pull.head_ref for p in view.pull_requests)
+        if standing.fate is Fate.CLOSED and not shared:
+            actions.append(DeleteBranch(pull.head_ref))
+    if standing.fate is Fate.MERGED or not observer.is_own(pull):
+        actions += [LookAt(key) for key in observer.merged_models(pull)]
+    return actions
+
+
+def _check_repair(repository: str, pull: PullRequest, desk: Desk, gateways: Gateways, now: datetime) -> None:
+    """Checks while the default branch's own files cannot be read: what mends them must come through."""
+    if not pull.is_open:
+        return
+    github = gateways.github(repository)
+    as_app = gateways.github_client.app_id is not None
+    standing = github.checks.of(pull.head_sha)
+    observed = observe_repair(github, pull)
+    for gate in gates(observed, now):
+        check = checks.check(gate)
+        if not says_the_same(check, standing.get(gate.name), as_app=as_app):
+            desk.still_mine()
+            github.checks.write(pull.head_sha, check, gateways.settings.public_url or "")
+    if observed.mergeability is Mergeability.UNKNOWN:
+        desk.look_again(now + timedelta(seconds=2))
