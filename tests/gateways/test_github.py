@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from bot.domain.errors import Misconfigured, Unreachable
+from bot.domain.instructions import Answer, Answered, Said, Settled, Told
 from bot.gateways.cache import Cache
 from bot.gateways.github import client as github_client
 from bot.gateways.github.client import GitHubClient, GitHubRefusal
@@ -116,31 +117,39 @@ def test_an_installation_token_that_was_taken_back_is_said(github: GitHubSandbox
 # --- what people say --------------------------------------------------------------------------------------------------
 
 
-def test_comments_are_read_as_they_are_now(repository: Repository, pull: SandboxPull) -> None:
+def test_a_comment_is_read_as_it_is_now(repository: Repository, pull: SandboxPull) -> None:
     first, second = pull.comment("alice", "/status"), pull.comment("alice", "Thanks")
-    assert [(c.id, c.author, c.body) for c in repository.comments.under(pull.number)] == [
-        (first, "alice", "/status"),
-        (second, "alice", "Thanks"),
-    ]
     there = pull.repository
-    comments = there._house.comments
-    there.github.world.clock = lambda: comments.find(there.repo, first)[1].created_at.replace(year=2030)
-    comments.edit(there.repo, first, "alice", "/help")
-    comments.delete(there.repo, second, "alice")
+    there.github.world.clock = lambda: pull.comments[0].created_at.replace(year=2030)
+    there.edit_comment(first, "alice", "/help")
+    there.delete_comment(second, "alice")
     edited = repository.comments.get(first)
     assert edited is not None
-    assert (edited.body, edited.was_edited) == ("/help", True)
+    assert (edited.body, edited.issue, edited.author, edited.was_edited) == ("/help", pull.number, "alice", True)
     assert repository.comments.get(second) is None
 
 
-def test_the_bots_comment_of_a_marker_is_there_once(repository: Repository, pull: SandboxPull) -> None:
-    marker = "<!-- promotion-bot:status -->"
-    pull.comment("alice", f"{marker}\nnot the bot's")
-    for text in ("One", "Two", "Two"):
-        repository.comments.say(pull.number, marker, text)
-    assert [c.body for c in pull.comments if c.author == "bot"] == [f"{marker}\nTwo"]
-    writes = [s for s in pull.repository.github.requests if s.method != "GET"]
-    assert [s.method for s in writes] == ["POST", "PATCH"]
+def test_the_log_holds_what_was_said_to_the_bot_and_what_it_answered(repository: Repository, pull: SandboxPull) -> None:
+    told = Told(Said.HOLD, "production", "fraud", reason="lunch")
+    first, second = pull.comment("alice", "/hold"), pull.comment("alice", "/status")
+    pull.comment("alice", "Thanks")
+    marker = Answer(first, {1: Answered(Settled.DONE, told)}).marker()
+    pull.comment("mallory", f"{marker}\nnot the bot's")
+    assert repository.comments.log().instructions() == ()
+    repository.comments.say(pull.number, f"{marker}\nHeld.")
+    log = repository.comments.log()
+    (instruction,) = log.instructions()
+    assert (instruction.told, instruction.by, instruction.comment, instruction.issue) == (
+        told,
+        "alice",
+        first,
+        pull.number,
+    )
+    since = pull.comments[0].created_at
+    assert [c.id for c in log.unanswered(since.replace(microsecond=0))] == [second]
+    pull.repository.github.world.clock = lambda: since.replace(year=2030)
+    pull.repository.edit_comment(first, "alice", "/hold because of lunch")
+    assert repository.comments.log().instructions() == ()
 
 
 def test_a_reaction_is_there_once(repository: Repository, pull: SandboxPull) -> None:

@@ -16,7 +16,7 @@ from bot.gateways.mlflow_api import Missing, redacted
 from bot.gateways.mlflow_webhooks import WEBHOOK_EVENTS, ensure_webhook
 from bot.gateways.registry import TAG_VALUE_LIMIT, Registry, cut_tag_value
 from bot.sandbox.training import Recipe, train_and_register
-from policies.evidence import Metric, RunStatus, Unreadable
+from policies.evidence import Metric, RunStatus
 from tests.services import mlflow_server
 
 HOSTILE_NAMES = [
@@ -146,10 +146,8 @@ def test_evidence_of_a_version_whose_run_goes_on(registry, mlflow, client, log_m
     signature = registry.model_file(registered.version(1)).signature
     assert signature["inputs"] == '[{"type": "double", "name": "amount", "required": true}]'
     assert signature["params"] is None
-    assert (early.digest, early.size) == ("sha256:00", 7)
     assert late.run.status is RunStatus.FINISHED
     assert late.metrics == (Metric("accuracy", 0.9),)
-    assert late.digest == Unreadable("no")
 
 
 def test_the_logged_models_metrics_come_before_the_runs_and_know_their_data(registry, client, log_model):

@@ -59,11 +59,13 @@ def pull_request(number: object = 7, action: str = "synchronize") -> dict[str, A
     return {"action": action, "pull_request": {"number": number}, "repository": REPOSITORY}
 
 
-def comment(number: int = 7, *, on_pull_request: bool = True) -> dict[str, Any]:
+def comment(
+    number: int = 7, *, on_pull_request: bool = True, action: str = "created", body: str = "Please.\r\n/status"
+) -> dict[str, Any]:
     issue: dict[str, Any] = {"number": number}
     if on_pull_request:
         issue["pull_request"] = {"url": "…"}
-    return {"action": "created", "issue": issue, "comment": {"body": "/status"}, "repository": REPOSITORY}
+    return {"action": action, "issue": issue, "comment": {"id": 55, "body": body}, "repository": REPOSITORY}
 
 
 def check(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bot.domain.keys import Key, PullRequestKey, RegisteredModelKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RegisteredModelKey, RepositoryKey
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
@@ -46,8 +46,11 @@ def queued(queue: WorkQueue) -> list[Key]:
         ("pull_request", pull_request(), [PULL]),
         ("pull_request", pull_request(action="labeled"), [PULL]),
         ("pull_request_review", pull_request(action="submitted"), [PULL]),
-        ("issue_comment", comment(), [PULL]),
-        ("issue_comment", comment(on_pull_request=False), []),
+        ("issue_comment", comment(), [CommentKey("acme/models", 7, 55)]),
+        ("issue_comment", comment(on_pull_request=False), [CommentKey("acme/models", 7, 55)]),
+        ("issue_comment", comment(body="Looks good, see a/b"), []),
+        ("issue_comment", comment(action="edited"), [PULL]),
+        ("issue_comment", comment(action="deleted", on_pull_request=False), [REPOSITORY]),
         ("check_run", check(numbers=(7,)), [PULL]),
         ("check_run", check(), [REPOSITORY]),
         ("check_run", check(app=OWN, numbers=(7,)), []),
