@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.comparison import Comparison, compare
-from bot.domain.errors import Refused
 from bot.domain.versions import RegisteredModel
 from bot.gateways.registry import Registry
 from policies.evidence import VersionEvidence
+from workers.reading import version_of
 
 
 def compared(registry: Registry, model: RegisteredModel, versions: tuple[int, int]) -> Comparison:
@@ -17,7 +17,5 @@ def compared(registry: Registry, model: RegisteredModel, versions: tuple[int, in
 
 
 def _read(registry: Registry, model: RegisteredModel, number: int) -> VersionEvidence:
-    version = model.version(number)
-    if version is None:
-        raise Refused(f"the registry has no version {number} of “{model.name}”")
+    version = version_of(model, number)
     return replace(registry.version_evidence(model, version), signature=registry.model_file(version).signature)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.domain.errors import Refused
 from bot.domain.world import Ruling
 from bot.wiring import Gateways
-from policies.documents import InvalidDocument
 from policies.evidence import Evidence, Run
 from policies.verdict import Verdict
 from workers.evaluate import Case, Evaluator, rules_at
-from workers.repository_view import RepositoryView
+from workers.reading import expect_environment, registered, version_of, view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +38,16 @@ def explained(
     gateways: Gateways, model: str, version: int, repository: str | None, environment: str | None
 ) -> tuple[Explained, ...]:
     """The verdicts on a version in one environment, or in each. Raises Refused for what is not there."""
-    now = datetime.now(UTC)
-    try:
-        view = RepositoryView(gateways, repository or _owner(gateways, model, now), now)
-    except InvalidDocument as invalid:
-        raise Refused(str(invalid)) from invalid
-    registered = gateways.registry.model(model)
-    found = registered.version(version) if registered else None
-    if registered is None or found is None:
-        raise Refused(f"the registry has no version {version} of “{model}”")
-    environments = [e for e in view.pipeline.pipeline.environments if environment in (None, e.name)]
-    if not environments:
-        raise Refused(f"the pipeline of {view.name} has no environment “{environment}”")
-    evaluator = Evaluator(view, registered)
+    view = view_of(gateways, repository, model)
+    known = registered(gateways, model)
+    found = version_of(known, version)
+    names = (
+        [expect_environment(view, environment)]
+        if environment
+        else [e.name for e in view.pipeline.pipeline.environments]
+    )
+    environments = [view.environment(name) for name in names]
+    evaluator = Evaluator(view, known)
     explanations = []
     for each in environments:
         rules = rules_at(view.head, each, view.pipeline, view.files.policy)
@@ -61,7 +56,7 @@ def explained(
         live = next(
             (j.entry for j in reversed(view.judgements_of(model, each.name)) if j.ruling is Ruling.AUTHORISED), None
         )
-        evaluation = evaluator.evaluate(found, rules, Case(live, ""), now)
+        evaluation = evaluator.evaluate(found, rules, Case(live, ""), view.now)
         explanations.append(
             Explained(
                 each.name,
@@ -71,13 +66,6 @@ def explained(
             )
         )
     return tuple(explanations)
-
-
-def _owner(gateways: Gateways, model: str, now: datetime) -> str:
-    for name in gateways.settings.repositories:
-        if RepositoryView(gateways, name, now).pipeline.pipeline.owns(model):
-            return name
-    raise Refused(f"no pipeline of {', '.join(gateways.settings.repositories)} names “{model}”")
 
 
 def _said(evidence: Evidence) -> dict[str, str]:

@@ -13,10 +13,17 @@ import click
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
 
 _COMMANDS: Final[Mapping[str, str]] = {
+    "compare": "Two versions of a model side by side.",
     "demo": "The whole story on this machine: real models, a real registry, a local GitHub stand-in.",
+    "drift": "Where the registry differs from what was merged.",
+    "history": "Who promoted what, when, why, on what evidence.",
     "policy": "Check, test, explain and backtest policies.",
+    "promote": "Open the pull request for a version under your own GITHUB_TOKEN.",
+    "rollback": "Open the pull request that goes back, under your own GITHUB_TOKEN.",
+    "status": "What is live, proposed, held, drifting.",
     "sweep": "Look at everything once, now.",
     "up": "Web service, worker and scheduler in one, with an embedded queue where REDIS_URL is not set.",
+    "validate": "What an environment's policy says of a version.",
     "web": "The web service: webhooks, health, metrics.",
     "webhooks": "The MLflow webhook.",
     "worker": "The worker and its scheduler.",

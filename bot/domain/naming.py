@@ -25,6 +25,11 @@ def branch_name(environment: str, model: str, version: int) -> str:
     return _cut(f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
 
 
+def branch_by_person(environment: str, model: str, version: int) -> str:
+    """The branch of a pull request that a person opens from the command line; never one of the bot's."""
+    return _cut(f"promote/{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
+
+
 def version_of_branch(environment: str, model: str, branch: str) -> int | None:
     """The version whose proposal has this branch; None where it is no proposal of the model for the environment."""
     number = branch.rpartition("-v")[2]

@@ -14,15 +14,16 @@ _LARGEST: Final = 64 * 1024 * 1024  # bytes before they are packed; what is larg
 
 
 class Cache:
-    """Bytes by name, for a time. Without Redis nothing is remembered and nothing fails."""
+    """Bytes by name, for a time. Without a connection they are remembered for as long as the process lasts."""
 
     def __init__(self, connection: redis.Redis | None) -> None:
         self._redis = connection
+        self._memory: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes | None:
         """What was stored under `key`; None where it is not there any more."""
         if self._redis is None:
-            return None
+            return self._memory.get(key)
         with contextlib.suppress(redis.exceptions.RedisError, zlib.error):
             packed = self._redis.get(f"{PREFIX}cache:{key}")
             if isinstance(packed, bytes):
@@ -34,6 +35,8 @@ class Cache:
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
         """Store `value` under `key` for `ttl` seconds; what is too large is not stored."""
-        if self._redis is not None and len(value) <= _LARGEST:
+        if self._redis is None:
+            self._memory[key] = value
+        elif len(value) <= _LARGEST:
             with contextlib.suppress(redis.exceptions.RedisError):
                 self._redis.set(f"{PREFIX}cache:{key}", zlib.compress(value, 1), ex=ttl)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.domain.pull_requests import Check, CheckState, Login
+from bot.domain.pull_requests import Check, CheckName, CheckState, Login
 from bot.gateways.github.api import RepositoryApi, time_of
 from policies.evidence import CiResult, CiState
 
@@ -39,6 +39,18 @@ class Checks:
             for row in page:
                 if Login((row["creator"] or {}).get("login", "")) == self._api.login():
                     found.setdefault(row["context"], _status_check(row))
+        return found
+
+    def shown(self, sha: str) -> dict[str, Check]:
+        """The promotion's checks on a commit as GitHub's page shows them, whoever wrote them: only for looking at."""
+        found: dict[str, Check] = {}
+        for row in (row for page in self._api.pages(f"/commits/{sha}/statuses") for row in page):
+            if row["context"] in set(CheckName):
+                found.setdefault(row["context"], _status_check(row))
+        runs: dict[str, int] = {}
+        for run in (run for page in self._api.pages(f"/commits/{sha}/check-runs", filter="latest") for run in page):
+            if run["name"] in set(CheckName) and run["id"] > runs.get(run["name"], 0):
+                runs[run["name"]], found[run["name"]] = run["id"], _check_run(run)
         return found
 
     def by_others(self, sha: str, name: str, author: str) -> CiResult | None:

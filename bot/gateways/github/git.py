@@ -18,13 +18,17 @@ from bot.gateways.github.client import GitHubRefusal
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A git commit. `author` is the GitHub login that wrote it, empty where GitHub knows none."""
+    """A git commit. `author` is the GitHub login that wrote it, empty where GitHub knows none.
+
+    `title` is the first line of its message.
+    """
 
     sha: str
     tree: str
     parents: tuple[str, ...]
     author: Login
     committed_at: datetime
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class Git:
             tuple(row["parents"]),
             Login(row["author"]),
             datetime.fromisoformat(row["committed_at"]),
+            row.get("title", ""),
         )
 
     def _remember_commit(self, commit: Commit) -> None:
@@ -140,6 +145,7 @@ class Git:
             "parents": commit.parents,
             "author": commit.author,
             "committed_at": commit.committed_at.isoformat(),
+            "title": commit.title,
         }
         self._api.cache.set(f"github:commit:{self._api.name}:{commit.sha}", json.dumps(row).encode(), KEPT)
 
@@ -181,7 +187,8 @@ class Git:
                     content = base64.b64encode(files[row["path"]].encode()).decode()
                     self._api.remember(f"/git/blobs/{row['sha']}", {"content": content})
         made = self._api.write("POST", "/git/commits", message=message, tree=tree["sha"], parents=[base])
-        commit = Commit(made["sha"], tree["sha"], (base,), self._api.login(), time_of(made["committer"]["date"]))
+        at, title = time_of(made["committer"]["date"]), message.partition("\n")[0]
+        commit = Commit(made["sha"], tree["sha"], (base,), self._api.login(), at, title)
         self._remember_commit(commit)
         return commit
 
@@ -210,4 +217,5 @@ def _commit_row(row: Mapping[str, Any]) -> Commit:
         tuple(parent["sha"] for parent in row["parents"]),
         Login((row.get("author") or {}).get("login", "")),
         time_of(row["commit"]["committer"]["date"]),
+        str(row["commit"].get("message", "")).partition("\n")[0],
     )

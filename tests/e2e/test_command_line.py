@@ -1,0 +1,144 @@
+"""The command line against a real registry and the GitHub stand-in: what a person at a terminal does and sees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import cli
+from bot.domain.errors import Misconfigured, PromotionError
+from bot.settings import AppCredentials
+from tests.e2e.house import House
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`promotion-bot …` as the bot, or with `login` as a person with a token of their own."""
+    settings = world.gateways.settings
+    credentials = settings.github_credentials
+    assert isinstance(credentials, AppCredentials)
+
+    def run(*arguments: str, login: str = "") -> Result:
+        environment = {
+            "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+            "GITHUB_API_URL": settings.github_api_url,
+            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
+        }
+        if login:
+            environment["GITHUB_TOKEN"] = world.github.add_token(login)
+        else:
+            environment["GITHUB_APP_ID"] = credentials.app_id
+            environment["GITHUB_APP_PRIVATE_KEY"] = credentials.private_key.reveal()
+        for name in ("GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "REDIS_URL"):
+            monkeypatch.delenv(name, raising=False)
+        return CliRunner().invoke(cli, arguments, env=environment)
+
+    return run
+
+
+def test_status_history_and_compare_tell_what_became_of_a_model(world: House, run: Run) -> None:
+    world.register()
+    world.to_production(1)
+    world.register(accuracy=0.97)
+    world.event()
+
+    status = run("status", world.model, "--json")
+    assert status.exit_code == 0, status.output
+    cells = {cell["environment"]: cell for cell in json.loads(status.stdout)}
+    assert cells["staging"]["live"]["version"] == 2
+    assert cells["production"]["live"]["version"] == 1
+    assert cells["production"]["proposed"] == [{"version": 2, "pull_request": world.proposed("production", 2).number}]
+    assert "v1 (1.0.0)" in run("status").stdout
+
+    history = json.loads(run("history", world.model, "--json").stdout)
+    assert [(h["environment"], h["from"], h["to"]) for h in history] == [
+        ("staging", 1, 2),
+        ("production", None, 1),
+        ("staging", None, 1),
+    ]
+    assert history[1]["by"] == "bob"
+    assert history[1]["status"] == "live"
+    assert history[1]["evidence"].startswith("pass: accuracy-floor pass")
+    assert "Promote" in history[1]["message"] or "Merge pull request" in history[1]["message"]
+
+    compared = json.loads(run("compare", world.model, "1", "2", "--json").stdout)
+    assert {"name": "accuracy", "before": 0.95, "after": 0.97} in compared["metrics"]
+    assert "accuracy" in run("compare", world.model, "1", "2").stdout
+
+
+def test_drift_is_told_and_nothing_is_changed(world: House, run: Run) -> None:
+    world.register()
+    world.to_production(1)
+    assert run("drift").exit_code == 0
+    world.mlflow.delete_registered_model_alias(world.model, "champion")
+    found = run("drift", world.model)
+    assert found.exit_code == 1
+    assert "the alias champion is not there" in found.stdout
+    assert "champion" not in world.aliases()
+
+
+def test_validate_ends_with_what_the_policy_says(world: House, run: Run) -> None:
+    world.register()
+    world.register(accuracy=0.5)
+    assert run("validate", world.model, "1", "--environment", "staging").exit_code == 0
+    refused = run("validate", world.model, "2", "--environment", "staging", "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["verdict"]["status"] == "fail"
+
+
+def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, run: Run) -> None:
+    world.register()
+    world.to_production(1)
+    world.register(accuracy=0.5)
+    opened = run("promote", f"{world.model}@2", "--environment", "production", "--json", login="dana-ds")
+    assert opened.exit_code == 0, opened.output
+    pull = world.repository.pull(json.loads(opened.stdout)["pull_request"])
+    assert pull.author == "dana-ds"
+    assert pull.head_ref == f"promote/production/{world.model}-v2"
+    again = run("promote", f"{world.model}@2", "--environment", "production", "--json", login="dana-ds")
+    assert json.loads(again.stdout)["pull_request"] == pull.number
+    world.settle()
+    assert pull.check("promotion/policy") == "failure"
+    waited = run("promote", f"{world.model}@2", "--environment", "production", "--wait", login="dana-ds")
+    assert waited.exit_code == 1
+    assert "promotion/policy: failure" in waited.stdout
+    pull.close("dana-ds")
+
+    world.register(accuracy=0.97)
+    world.to_production(3)
+    back = run("rollback", world.model, "--environment", "production", "--json", login="dana-ds")
+    assert back.exit_code == 0, back.output
+    pull = world.repository.pull(json.loads(back.stdout)["pull_request"])
+    world.settle()
+    assert [pull.check(f"promotion/{gate}") for gate in ("policy", "approvals", "window")] == ["success"] * 3
+    pull.merge("dana-ds")
+    world.settle()
+    assert world.stage(1) == "Production"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "login", "error"),
+    [
+        (("promote", "nobody"), "dana-ds", "no pipeline"),
+        (("promote", "MODEL@9"), "dana-ds", "has no version 9"),
+        (("promote", "MODEL", "--to", "stagin"), "dana-ds", "did you mean “staging”"),
+        (("promote", "MODEL"), "", "GITHUB_TOKEN"),
+        (("rollback", "MODEL", "--in", "production"), "dana-ds", "nothing to go back from"),
+        (("status", "MODEL", "--repository", "a/b"), "", "is not among PROMOTION_REPOSITORIES"),
+        (("compare", "MODEL", "1", "9"), "", "has no version 9"),
+        (("history", "MODEL", "--environment", "moon"), "", "no environment “moon”"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    world: House, run: Run, arguments: tuple[str, ...], login: str, error: str
+) -> None:
+    world.register()
+    result = run(*(argument.replace("MODEL", world.model) for argument in arguments), login=login)
+    assert isinstance(result.exception, PromotionError)
+    assert error in str(result.exception)
+    assert isinstance(result.exception, Misconfigured) == (error == "GITHUB_TOKEN")

@@ -1,0 +1,52 @@
+"""What commands that only read share: the repository that a model belongs to, as it is now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.domain.errors import Refused
+from bot.domain.versions import ModelVersion, RegisteredModel
+from bot.wiring import Gateways
+from policies.documents import InvalidDocument, nearest
+from workers.repository_view import RepositoryView
+
+
+def view_of(gateways: Gateways, repository: str | None = None, model: str = "") -> RepositoryView:
+    """The named repository, else the one that owns the model, else the first. Raises Refused where there is none."""
+    served = gateways.settings.repositories
+    if repository is not None and repository not in served:
+        raise Refused(f"{repository} is not among PROMOTION_REPOSITORIES: {', '.join(served)}")
+    now = datetime.now(UTC)
+    try:
+        for name in [repository] if repository else served:
+            view = RepositoryView(gateways, name, now)
+            if not model or view.pipeline.pipeline.owns(model):
+                return view
+    except InvalidDocument as invalid:
+        raise Refused(str(invalid)) from invalid
+    raise Refused(f"no pipeline of {', '.join(served)} names “{model}” in its `models`")
+
+
+def registered(gateways: Gateways, model: str) -> RegisteredModel:
+    """A registered model; raises Refused with the nearest name where there is none."""
+    found = gateways.registry.model(model)
+    if found is None:
+        names = [known.name for known in gateways.registry.models()]
+        raise Refused(f"the registry has no model “{model}”{nearest(model, names)}")
+    return found
+
+
+def version_of(model: RegisteredModel, number: int) -> ModelVersion:
+    """A version; raises Refused where there is none."""
+    version = model.version(number)
+    if version is None:
+        raise Refused(f"the registry has no version {number} of “{model.name}”")
+    return version
+
+
+def expect_environment(view: RepositoryView, name: str) -> str:
+    """The name of an environment of the pipeline; raises Refused with the nearest one."""
+    names = [environment.name for environment in view.pipeline.pipeline.environments]
+    if name not in names:
+        raise Refused(f"the pipeline of {view.name} has no environment “{name}”{nearest(name, names)}")
+    return name
