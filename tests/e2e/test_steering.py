@@ -1,0 +1,216 @@
+"""Windows, drift, approvals, overrides after the fact: what keeps a promotion in or out besides its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.domain.keys import CommentKey, ModelKey
+from bot.settings import Secret
+from tests.e2e.house import FILES, House, everything, house, killed_after, without_names
+
+MANUAL = "    merge: manual\n"
+OVERRIDES = f"{MANUAL}    overrides: {{from: [mallory]}}\n"
+
+
+def frozen(until: datetime) -> str:
+    """A pipeline whose production is frozen now."""
+    since = datetime.now(UTC) - timedelta(days=2)
+    freeze = f'    freeze: [{{from: "{since:%Y-%m-%d}", until: "{until:%Y-%m-%d %H:%M}", reason: year end}}]\n'
+    return FILES["promotion.yaml"].replace(MANUAL, OVERRIDES + freeze)
+
+
+@pytest.fixture
+def closed(registry_url: str, cache_url: Secret) -> Iterator[House]:
+    """A house whose production is frozen until tomorrow."""
+    with house(registry_url, cache_url, {"promotion.yaml": frozen(datetime.now(UTC) + timedelta(days=1))}) as built:
+        yield built
+
+
+def with_drift(drift: str) -> dict[str, str]:
+    return {"promotion.yaml": FILES["promotion.yaml"].replace(MANUAL, f"{MANUAL}    drift: {drift}\n")}
+
+
+# --- windows ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_window_is_shown_and_an_override_opens_it(closed: House) -> None:
+    closed.register()
+    closed.event()
+    pull = closed.proposed("production", 1)
+    assert pull.check("promotion/window") == "action_required"
+    comment = closed.say(pull, "dana-ds", "/override window because we lose money")
+    assert closed.reactions(comment)[-1] == "confused"
+    assert pull.check("promotion/window") == "action_required"
+    closed.say(pull, "mallory", "/override window because we lose money")
+    assert pull.check("promotion/window") == "success"
+    assert "The window was overridden by `mallory`" in pull.body
+    closed.approve_and_merge(pull)
+    closed.settle()
+    assert closed.stage(1) == "Production"
+    assert closed.tags(1)["promotion.production.override.window"] == "mallory: we lose money"
+
+
+def test_a_merge_in_a_closed_window_has_no_effect_until_it_is_overridden(closed: House) -> None:
+    closed.register()
+    closed.event()
+    pull = closed.proposed("production", 1)
+    closed.approve_and_merge(pull)
+    closed.settle()
+    assert closed.stage(1) == "Staging"
+    (issue,) = closed.repository.issues()
+    assert "the window was closed" in issue.body
+    closed.say(issue.number, "mallory", f"/override window {closed.model}@1 to production because we lose money")
+    assert closed.stage(1) == "Production"
+    assert closed.repository.issues() == []
+    assert "Merged and live" in pull.body
+    states = [d["statuses"][-1]["state"] for d in closed.repository.deployments() if d["environment"] == "production"]
+    assert states == ["inactive", "success"]
+
+
+def test_missing_reviews_cannot_be_overridden(registry_url: str, cache_url: Secret) -> None:
+    files = {"promotion.yaml": FILES["promotion.yaml"].replace(MANUAL, OVERRIDES)}
+    with house(registry_url, cache_url, files) as world:
+        world.register()
+        world.event()
+        world.proposed("production", 1).merge("bob")
+        world.settle()
+        (issue,) = world.repository.issues()
+        world.say(issue.number, "mallory", f"/override window {world.model}@1 to production because I say so")
+        assert world.stage(1) == "Staging"
+        assert world.repository.issues() == [issue]
+
+
+def test_a_rollback_takes_the_fast_lane_through_a_closed_window(registry_url: str, cache_url: Secret) -> None:
+    with house(registry_url, cache_url) as world:
+        world.register()
+        world.to_production(1)
+        world.register(accuracy=0.96)
+        promotion = world.to_production(2)
+        world.repository.push(
+            {"promotion.yaml": frozen(datetime.now(UTC) + timedelta(days=1)).replace("fraud-*", world.model)}
+        )
+        world.say(promotion, "dana-ds", "/rollback")
+        back = next(p for p in world.repository.pulls() if p.head_ref.endswith("-v1"))
+        assert [back.check(f"promotion/{gate}") for gate in ("policy", "approvals", "window")] == ["success"] * 3
+        back.merge("dana-ds")
+        world.settle()
+        assert world.stage(1) == "Production"
+
+
+# --- approvals --------------------------------------------------------------------------------------------------------
+
+
+def test_reviews_are_asked_for_once_and_nobody_approves_their_own_work(world: House) -> None:
+    world.register()
+    world.event()
+    pull = world.proposed("production", 1)
+    assert pull.pull.team_reviewers == ["ml-platform"]
+    asked = [r for r in world.github.requests if r.path.endswith("/requested_reviewers")]
+    assert len(asked) == 1
+    world.register(accuracy=0.5)
+    world.say(pull, "alice", f"/promote {world.model}@1 to production")
+    pull.approve("alice")
+    pull.approve("bob")
+    world.settle()
+    assert pull.check("promotion/approvals") == "in_progress"
+    runs = [r for r in world.repository.check_runs(pull.head_sha) if r["name"] == "promotion/approvals"]
+    assert "alice: asked for the promotion" in runs[-1]["output"]["summary"]
+
+
+# --- drift ------------------------------------------------------------------------------------------------------------
+
+
+def test_drift_is_reported_once_and_the_issue_closes_when_it_is_mended(world: House) -> None:
+    world.register()
+    world.to_production(1)
+    world.mlflow.set_registered_model_alias(world.model, "champion", "1")
+    world.register(accuracy=0.5)
+    world.mlflow.set_registered_model_alias(world.model, "champion", "2")
+    world.mlflow.transition_model_version_stage(world.model, "2", "Production")
+    world.settle()
+    (issue,) = world.repository.issues()
+    assert "the alias champion points at v2, and v1 is live" in issue.body
+    assert "v2 is in the stage Production, and it is not live" in issue.body
+    assert world.aliases()["champion"] == 2
+    edits = issue.updated_at
+    world.settle()
+    assert issue.updated_at == edits
+    world.mlflow.set_registered_model_alias(world.model, "champion", "1")
+    world.mlflow.transition_model_version_stage(world.model, "2", "None")
+    world.settle()
+    assert world.repository.issues() == []
+
+
+def test_drift_is_repaired_twice_and_then_left_to_people(registry_url: str, cache_url: Secret) -> None:
+    with house(registry_url, cache_url, with_drift("repair")) as world:
+        world.register()
+        world.to_production(1)
+        for _ in range(2):
+            world.mlflow.transition_model_version_stage(world.model, "1", "Archived")
+            world.settle()
+            assert world.stage(1) == "Production"
+            assert world.repository.issues() == []
+        world.mlflow.transition_model_version_stage(world.model, "1", "Archived")
+        world.settle()
+        assert world.stage(1) == "Archived"
+        (issue,) = world.repository.issues()
+        assert "put it right 2 times" in issue.body
+
+
+# --- soaking ----------------------------------------------------------------------------------------------------------
+
+
+def test_while_soaking_wait_lets_the_older_version_reach_production(registry_url: str, cache_url: Secret) -> None:
+    waiting = FILES["promotion.yaml"].replace(MANUAL, f"{MANUAL}    while_soaking: wait\n").replace("0s", "1h")
+    with house(registry_url, cache_url, {"promotion.yaml": waiting}) as world:
+        world.register()
+        world.event()
+        assert world.aliases() == {"staging": 1}
+        world.register(accuracy=0.97)
+        world.event()
+        assert world.aliases() == {"staging": 1}, "v1 still soaks"
+        assert world.proposal("staging", 2) is None
+
+
+# --- killed half way --------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_killed_after_any_effect_of_a_command_ends_in_the_same_place(
+    registry_url: str, cache_url: Secret
+) -> None:
+    def story(built: House, kill: int | None) -> str | None:
+        built.register()
+        built.to_production(1)
+        built.register(accuracy=0.96)
+        promotion = built.to_production(2)
+        comment = built.repository.comment(promotion.number, "dana-ds", "/rollback")
+        key = CommentKey(built.repository.repo.full_name, promotion.number, comment)
+        if kill is not None and not killed_after(built, kill, lambda: built.look(key)):
+            return None
+        built.look(key)
+        built.settle()
+        return without_names(everything(built), built)
+
+    with house(registry_url, cache_url) as built:
+        undisturbed = story(built, None)
+    for kill in range(1, 10):
+        with house(registry_url, cache_url) as built:
+            state = story(built, kill)
+            if state is None:
+                assert kill > 1, "a rollback has at least one effect"
+                return
+            assert state == undisturbed
+    pytest.fail("the look never ends")
+
+
+def test_the_whole_of_redis_may_be_lost_and_a_hold_still_holds(world: House) -> None:
+    issue = world.repository.open_issue("Wait")
+    world.say(issue, "alice", f"/hold {world.model} in staging because of the audit")
+    world.gateways.cache._redis.flushall()
+    world.register()
+    world.look(ModelKey(world.repository.repo.full_name, world.model))
+    world.settle()
+    assert world.repository.pulls("all") == []
