@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bot.comments import checks, issues, proposal, release, replies, verdict
@@ -25,10 +25,12 @@ from bot.domain.actions import (
     LookAgain,
     LookAt,
     MergeProposal,
+    OpenGroup,
     OpenProposal,
     PassCommitCheck,
     RecordAdoption,
     RecordJudgement,
+    RenewGroup,
     RenewProposal,
     ReportDrift,
     ReportLostVersion,
@@ -118,12 +120,16 @@ class Effects:
                 self._repository.issues.resolve(issues.marker("lost", self._model, environment, commit))
             case OpenProposal():
                 self._open(action)
+            case OpenGroup(environment, branch, members):
+                self._open_group(environment, branch, members)
+            case RenewGroup(environment, branch, entries):
+                self._point_branch(environment, branch, entries)
             case AnswerRequest():
                 self._answer(action)
             case LabelProposal(environment, number):
                 self._announce(environment, number)
             case RenewProposal(environment, evaluation):
-                self._point_branch(environment, evaluation.entry)
+                self._propose(environment, evaluation.entry)
             case CloseProposal(_, number, branch, _):
                 self._repository.git.delete_branch(branch)
                 self._repository.pulls.close(number)
@@ -145,7 +151,7 @@ class Effects:
     def _open(self, action: OpenProposal) -> None:
         """Branch with one commit, then the pull request, then its labels; what an earlier try left is taken over."""
         view, environment, evaluation = self._view, action.environment, action.evaluation
-        branch = self._point_branch(environment, action.entry)
+        branch = self._propose(environment, action.entry)
         self._desk.still_mine()
         older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
         change = ProposedChange(
@@ -208,20 +214,50 @@ class Effects:
         number = self._opened.get((action.environment, told.version or 0), max(known, default=None))
         return replies.proposed(told, number)
 
-    def _point_branch(self, environment: str, entry: Entry) -> str:
-        """Have a proposal's branch hold one commit on the head that changes its entry alone; the branch's name."""
+    def _open_group(self, environment: str, branch: str, members: Mapping[str, Evaluation]) -> None:
+        """The same for a batch."""
+        entries = {model: evaluation.entry for model, evaluation in members.items()}
+        for model, entry in entries.items():
+            self._registry.set_version_tags(model, entry.version, {"promotion.release": entry.release})
+            self._desk.still_mine()
+        self._point_branch(environment, branch, entries)
+        self._desk.still_mine()
+        rules = self._view.environment(environment)
+        changes = tuple(
+            ProposedChange(model, environment, e.champion, e.entry, ChangeKind.PROMOTION, rules, evaluation=e)
+            for model, e in members.items()
+        )
+        standing = Standing(Fate.OPEN, "", changes[0] if len(changes) == 1 else None, changes)
+        title = naming.group_title(environment, len(entries))
+        pull = self._repository.pulls.open(branch, title, proposal.body(standing))
+        self._desk.still_mine()
+        self._announce(environment, pull.number)
+        self._desk.look_at(PullRequestKey(self._view.name, pull.number))
+
+    def _propose(self, environment: str, entry: Entry) -> str:
+        """Have the branch of a proposal say what it proposes; the branch's name."""
+        branch = naming.branch_name(environment, self._model, entry.version)
+        self._point_branch(environment, branch, {self._model: entry})
+        return branch
+
+    def _point_branch(self, environment: str, branch: str, entries: Mapping[str, Entry]) -> None:
+        """Have a branch hold one commit on the head that changes these entries alone."""
         view = self._view
         pipeline = view.pipeline.pipeline
         path = pipeline.manifest_path(environment)
         before = view.files.text(view.head, path)
         names = [e.name for e in pipeline.environments]
-        after = set_entry(before if before is not None else new_manifest(), self._model, environment, entry, names)
-        branch = naming.branch_name(environment, self._model, entry.version)
-        message = naming.commit_message(environment, self._model, entry)
+        after = before if before is not None else new_manifest()
+        for model, entry in entries.items():
+            after = set_entry(after, model, environment, entry, names)
+        message = (
+            naming.group_message(environment, entries)
+            if naming.is_group(branch)
+            else naming.commit_message(environment, *next(iter(entries.items())))
+        )
         commit = self._repository.git.create_commit(view.head, {path: after}, message)
         self._desk.still_mine()
         self._repository.git.point_branch(branch, commit.sha)
-        return branch
 
     def _merge(self, number: int, head: str, overrides: tuple[str, ...]) -> None:
         message = "\n".join(naming.quiet(said) for said in overrides)

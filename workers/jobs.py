@@ -29,6 +29,7 @@ from workers.apply import Effects
 from workers.commands import look_at_comment
 from workers.deploy_files import DeployFiles
 from workers.execution import Desk
+from workers.look_at_batch import look_at_batch
 from workers.look_at_pull_request import look_at_pull_request
 from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import problems_at
@@ -120,6 +121,9 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         if evaluations_needed(world, now) or decide(world, now):
             desk.look_at(ModelKey(repository, model))
     _queue_open_pull_requests(repository, desk, gateways)
+    for rules in view.pipeline.pipeline.environments:
+        if rules.group is not None:
+            desk.look_at(EnvironmentKey(repository, rules.name))
     for comment in view.log.unanswered(now - _HEARD_FOR):
         desk.look_at(CommentKey(repository, comment.issue, comment.id))
 
@@ -131,11 +135,15 @@ def _queue_open_pull_requests(repository: str, desk: Desk, gateways: Gateways) -
 
 
 def _look_at_environment(repository: str, environment: str, desk: Desk, gateways: Gateways, now: datetime) -> None:
-    """Queue every model that stands in one environment, and the proposals for it."""
+    """Look at an environment's batch, and queue every model that stands in it and the proposals for it."""
     try:
         view = RepositoryView(gateways, repository, now)
     except InvalidDocument:
         desk.look_at(RepositoryKey(repository))
+        return
+    rules = next((e for e in view.pipeline.pipeline.environments if e.name == environment), None)
+    if rules is not None and rules.group is not None:
+        look_at_batch(view, rules, desk, now)
         return
     named = {model for model, name in view.manifest.entries if name == environment}
     named |= {r.model for r in view.judgements if r.environment == environment}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.comments import checks
+from bot.domain import naming
 from bot.domain.actions import Action, DeleteBranch, LookAgain, LookAt, SetCheck, UpdateBody
 from bot.domain.candidates import patience
 from bot.domain.gates import (
@@ -42,6 +43,8 @@ def look_at_pull_request(repository: str, number: int, desk: Desk, gateways: Gat
     effects = Effects(view, desk)
     if pull.is_open:
         actions = open_actions(view, observer, pull, decide_gates(view, observer, pull, now), now)
+        for commit in github.git.queued(number):
+            actions += _check_actions(view, commit, gates(observer.observe_queued(pull, commit), now))
     else:
         actions = _closed_actions(view, observer, pull)
     for action in actions:
@@ -116,6 +119,8 @@ def _closed_actions(view: RepositoryView, observer: PullRequestObserver, pull: P
         shared = any(p.is_open and p.head_ref == pull.head_ref for p in view.pull_requests)
         if standing.fate is Fate.CLOSED and not shared:
             actions.append(DeleteBranch(pull.head_ref))
+    if standing.fate is not Fate.CLOSED and observer.is_own(pull) and naming.is_group(pull.head_ref):
+        actions.append(DeleteBranch(pull.head_ref))
     if standing.fate is Fate.MERGED or not observer.is_own(pull):
         actions += [LookAt(key) for key in observer.merged_models(pull)]
     return actions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -41,6 +42,17 @@ def glance_at_model(view: RepositoryView, model: str, registered: RegisteredMode
     return _ModelObserver(view, model, registered, now).glance()
 
 
+def evaluate_versions(
+    view: RepositoryView, world: Observation, environment: str, versions: Collection[int], now: datetime
+) -> Observation:
+    """The world with the verdicts that one environment asks for, and with those of `versions` anyway."""
+    observer = _ModelObserver(view, world.model, world.registered, now)
+    wanted = dict(evaluations_needed(world, now)).get(environment, ())
+    state = world.environments[environment]
+    numbers = tuple(sorted({*wanted, *versions}, reverse=True))
+    return world.with_state(observer.evaluate(state, numbers, frozenset(versions))) if numbers else world
+
+
 class _ModelObserver:
     def __init__(self, view: RepositoryView, model: str, registered: RegisteredModel | None, now: datetime) -> None:
         self._view = view
@@ -67,7 +79,8 @@ class _ModelObserver:
     def evaluated(self, world: Observation) -> Observation:
         """The world with the verdicts that deciding asks for."""
         for name, versions in evaluations_needed(world, self._now):
-            world = world.with_state(self._evaluated(world.environments[name], versions))
+            state = world.environments[name]
+            world = world.with_state(self.evaluate(state, versions, asked_for(state)))
         return world
 
     # --- one environment ------------------------------------------------------------------------------------------
@@ -184,8 +197,8 @@ class _ModelObserver:
             if (version := naming.version_of_branch(rules.name, self._model, pull.head_ref)) is not None
         )
 
-    def _evaluated(self, state: EnvironmentState, versions: tuple[int, ...]) -> EnvironmentState:
-        """The state with the verdicts of `versions`, newest first, up to the first that passes."""
+    def evaluate(self, state: EnvironmentState, versions: tuple[int, ...], anyway: frozenset[int]) -> EnvironmentState:
+        """The state with the verdicts of `versions`, newest first, up to the first that passes, and of some anyway."""
         view = self._view
         rules = rules_at(view.head, state.rules, view.pipeline, view.files.policy)
         if rules is None or self._evaluator is None or self._registered is None:
@@ -201,7 +214,7 @@ class _ModelObserver:
             if merges:
                 self._evaluator.read_again(version)
             asked = number in asked_for(state)
-            if passed and not asked:
+            if passed and number not in anyway:
                 continue
             kind = kind_of_going_to(state, number)[0]
             case = Case(

@@ -53,6 +53,13 @@ class PullRequestObserver:
         rule_problems = problems_at(view.files, merged.commit) if rule_files else ()
         return PullRequestObservation(pull, merged.mergeability, changes, (*problems, *rule_problems), rule_files)
 
+    def observe_queued(self, pull: PullRequest, commit: str) -> PullRequestObservation:
+        """A pull request in a merge queue: its own entries, in the manifest that the queue's commit would make."""
+        problems, changes = self._changes(pull, commit)
+        own = self._changed_at(pull.head_sha)
+        mine = tuple(change for change in changes if (change.model, change.environment) in own)
+        return PullRequestObservation(pull, Mergeability.CLEAN, mine, problems)
+
     def is_own(self, pull: PullRequest) -> bool:
         """Whether the pull request is a proposal of the bot's."""
         return (
@@ -60,6 +67,16 @@ class PullRequestObserver:
             and pull.head_repository == self._view.name
             and pull.head_ref.startswith(naming.BRANCH_PREFIX)
         )
+
+    def is_own_commit(self, pull: PullRequest) -> bool:
+        """Whether a pull request of the bot's still is the bot's one commit."""
+        commit = self._view.repository.git.commit(pull.head_sha)
+        return self.is_own(pull) and commit.author == self._view.gateways.login() and len(commit.parents) == 1
+
+    def proposed_entries(self, pull: PullRequest, environment: str) -> dict[str, Entry]:
+        """What a batch's own newest commit puts into an environment, by model."""
+        changed = self._changed_at(pull.head_sha)
+        return {model: entry for (model, name), entry in changed.items() if name == environment and entry is not None}
 
     def only_change(self, pull: PullRequest) -> tuple[str, str, Entry | None] | None:
         """The one entry that a pull request's own newest commit changes, by model and environment; None for others."""
@@ -81,6 +98,7 @@ class PullRequestObserver:
             fate=fate,
             model=observed.changes[0].model if observed and observed.changes else "",
             change=observed.changes[0] if observed and len(observed.changes) == 1 else None,
+            changes=observed.changes if observed else (),
             supersedes=max(older, default=None),
             superseded_by=min(newer, default=None) if fate is Fate.CLOSED else None,
             reasons=reasons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -40,6 +41,11 @@ def prose(text: str, longest: int = 1000) -> str:
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
     return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", line)
+
+
+def escaped(text: str, longest: int = _LONGEST) -> str:
+    """One line of foreign text inside the bot's own HTML, where no Markdown is read."""
+    return _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, html.escape(plain(text, longest)))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

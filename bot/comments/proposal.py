@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from bot.comments.markdown import inert, prose, table
+from bot.comments.markdown import escaped, inert, prose, table
 from bot.domain.authorisation import WINDOW
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.manifest import Entry
@@ -35,7 +35,9 @@ _SAYS: Final[Mapping[Status, str]] = {
 def body(standing: Standing, existing: str = "") -> str:
     """The whole text. What became of the proposal is said on top; the evidence stays as it was when it was judged."""
     head = "\n".join(_status(standing))
-    if standing.change is not None and standing.change.evaluation is not None:
+    if len(standing.changes) > 1:
+        evidence = "\n\n".join(_sections(standing.changes))
+    elif standing.change is not None and standing.change.evaluation is not None:
         evidence = "\n\n".join(_evidence(standing.change, standing.change.evaluation))
     else:
         evidence = existing.partition(_END)[2].strip() if _END in existing else ""
@@ -45,12 +47,7 @@ def body(standing: Standing, existing: str = "") -> str:
 def _status(standing: Standing) -> Iterator[str]:
     match standing.fate:
         case Fate.OPEN:
-            if standing.change is not None and standing.change.evaluation is not None:
-                yield from _verdict(standing.change, standing.change.evaluation)
-            if standing.request is not None:
-                yield f"\nAsked for by {inert(standing.request.by)} in {standing.request.source}."
-            if standing.hold is not None:
-                yield f"\n⏸️ **On hold**: {prose(str(standing.hold))}. The bot merges nothing here until `/resume`."
+            yield from _open(standing)
         case Fate.LIVE:
             since = f" since {standing.since:%Y-%m-%d %H:%M} UTC" if standing.since else ""
             yield f"### 🟢 Merged and live{since}\n{LIVE_MARKER}"
@@ -70,6 +67,40 @@ def _status(standing: Standing) -> Iterator[str]:
         yield f"\nSupersedes #{standing.supersedes}."
 
 
+def _open(standing: Standing) -> Iterator[str]:
+    """What an open proposal says first: its verdict, and what keeps it."""
+    if len(standing.changes) > 1:
+        yield from _batch(standing.changes)
+    elif standing.change is not None and standing.change.evaluation is not None:
+        yield from _verdict(standing.change, standing.change.evaluation)
+    if standing.request is not None:
+        yield f"\nAsked for by {inert(standing.request.by)} in {standing.request.source}."
+    if standing.hold is not None:
+        yield f"\n⏸️ **On hold**: {prose(str(standing.hold))}. The bot merges nothing here until `/resume`."
+
+
+def _batch(changes: Sequence[ProposedChange]) -> Iterator[str]:
+    """A batch in a line, and what it needs."""
+    judged = [change.evaluation for change in changes if change.evaluation is not None]
+    passed = sum(evaluation.verdict.status is Status.PASS for evaluation in judged)
+    sign = SIGNS[Status.PASS if passed == len(changes) else Status.PENDING].split()[0]
+    environments = " and ".join(sorted({change.environment for change in changes}))
+    yield f"### {sign} {passed} of {len(changes)} models for **{environments}** passed every required check"
+    if changes[0].rules is not None:
+        yield from _needs(changes[0].rules, changes[0].rules.approvals.count)
+
+
+def _sections(changes: Sequence[ProposedChange]) -> Iterator[str]:
+    """One section a model, folded."""
+    for change in changes:
+        if change.evaluation is not None and change.after is not None:
+            sign = SIGNS[change.evaluation.verdict.status].split()[0]
+            before = f"v{change.before.version}" if change.before else "nothing"
+            title = f"{sign} {escaped(change.model)}: {before} → v{change.after.version}"
+            text = "\n\n".join(_evidence(change, change.evaluation))
+            yield f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
 def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     verdict = evaluation.verdict
     sign = SIGNS[verdict.status].split()[0]
@@ -83,7 +114,11 @@ def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     yield from _overrides(change, verdict)
     if rules is None:
         return
-    needed = rules.rollback.approvals if change.kind is ChangeKind.ROLLBACK else rules.approvals.count
+    yield from _needs(rules, rules.rollback.approvals if change.kind is ChangeKind.ROLLBACK else rules.approvals.count)
+
+
+def _needs(rules: Environment, needed: int) -> Iterator[str]:
+    """What the reader has to do next."""
     if needed:
         of = ", ".join(inert(name) for name in rules.approvals.allowed) or "people who may write"
         yield f"\nNeeds {needed} approval{'' if needed == 1 else 's'} of {of} at the newest commit."

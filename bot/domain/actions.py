@@ -192,6 +192,24 @@ class OpenProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGroup:
+    """Open the pull request that moves each model of a batch to what its evaluation is about."""
+
+    environment: str
+    branch: str
+    members: Mapping[str, Evaluation]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewGroup:
+    """Make a batch's commit anew on today's default branch, with these entries alone."""
+
+    environment: str
+    branch: str
+    entries: Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRequest:
     """Tell who asked for a version what came of it: proposed, or refused for `reason` or by the verdict."""
 
@@ -303,6 +321,8 @@ Action = (
     | ReportLostVersion
     | CloseLostVersion
     | OpenProposal
+    | OpenGroup
+    | RenewGroup
     | AnswerRequest
     | SetModelTags
     | LabelProposal

@@ -25,6 +25,8 @@ def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
             continue
         if state.desired is not None and state.desired.version == candidate.entry.version:
             continue
+        if state.rules.group is not None:
+            continue  # its environment's key collects it
         yield from tag_missing(world, candidate.entry.version, {"promotion.release": candidate.entry.release})
         yield OpenProposal(state.rules.name, state.live, candidate.entry, candidate)
 

@@ -81,6 +81,7 @@ class Standing:
     fate: Fate
     model: str
     change: ProposedChange | None = None
+    changes: tuple[ProposedChange, ...] = ()
     supersedes: int | None = None
     superseded_by: int | None = None
     reasons: tuple[str, ...] = ()

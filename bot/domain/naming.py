@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 
 from bot.domain.manifest import Entry
 
@@ -23,6 +24,27 @@ _LONGEST = 200  # bytes; GitHub refuses refs beyond 255, some file systems compo
 def branch_name(environment: str, model: str, version: int) -> str:
     """The branch of the proposal of one version for one environment; no other proposal has it."""
     return _cut(f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
+
+
+def group_branch(environment: str, date: str) -> str:
+    """The branch of an environment's batch."""
+    return f"{BRANCH_PREFIX}{ref_safe(environment)}/group-{date}"
+
+
+def is_group(branch: str) -> bool:
+    """Whether a branch of the bot's is that of a batch."""
+    return branch.startswith(BRANCH_PREFIX) and branch.rpartition("/")[2].startswith("group-") and "-v" not in branch
+
+
+def group_title(environment: str, count: int) -> str:
+    """The title of a batch."""
+    return f"Promote {count} model{'' if count == 1 else 's'} to {environment}"
+
+
+def group_message(environment: str, entries: Mapping[str, Entry]) -> str:
+    """The message of a batch's only commit: the trailers of each of its entries."""
+    trailers = (commit_message(environment, model, entry).partition("\n\n")[2] for model, entry in entries.items())
+    return f"{group_title(environment, len(entries))}\n\n{''.join(trailers)}"
 
 
 def branch_by_person(environment: str, model: str, version: int) -> str:

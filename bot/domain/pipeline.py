@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from croniter import croniter
+
 from bot.domain.windows import Freeze, WeekTime
 from policies.documents import Document, InvalidDocument, Problem, load, nearest
 from policies.durations import parse_duration
@@ -255,6 +257,11 @@ class _Rules:
             yield from self._alias(i, row)
             yield from self._proposing(i, row)
             yield from self._freezes(i, row)
+            group = row.get("group", "none")
+            if group not in ("none", "daily") and not croniter.is_valid(group):
+                yield at(
+                    (*place, "group"), f"“{group}” is neither none, daily, nor a cron expression such as 0 6 * * 1"
+                )
             if bad := _bad_path(row["policy"]):
                 yield at((*place, "policy"), bad)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.domain.actions import Action, AnswerRequest, LookAgain, OpenProposal, tag_missing
 from bot.domain.authorisation import kind_of_going_to
 from bot.domain.candidates import patience
 from bot.domain.instructions import Instruction, Said, Settled
-from bot.domain.world import ChangeKind, EnvironmentState, Evaluation, Observation, Proposal
+from bot.domain.world import ChangeKind, EnvironmentState, Evaluation, Observation
 from policies.verdict import Status
 
 
@@ -23,12 +23,12 @@ def fulfil_requests(world: Observation, now: datetime) -> Iterator[Action]:
 
 def _fulfil(world: Observation, state: EnvironmentState, request: Instruction, now: datetime) -> Iterator[Action]:
     environment = state.rules.name
+    if _is_carried_out(state, request):
+        yield AnswerRequest(environment, request, Settled.DONE)
+        return
     refusal = _why_not(world, state, request)
     if refusal is not None:
         yield AnswerRequest(environment, request, Settled.REFUSED, refusal)
-        return
-    if proposal_for(state, request) is not None:
-        yield AnswerRequest(environment, request, Settled.DONE)
         return
     evaluation = state.evaluations.get(request.told.version or 0)
     if evaluation is None:
@@ -70,8 +70,12 @@ def _why_not(world: Observation, state: EnvironmentState, request: Instruction) 
     return None
 
 
-def proposal_for(state: EnvironmentState, request: Instruction) -> Proposal | None:
-    """The proposal that a request led to, or found: one that is open, or that was opened since it was made."""
-    since = request.at - timedelta(seconds=1)  # both times are GitHub's, in whole seconds
-    found = (p for p in state.proposals if p.version == request.told.version)
-    return next((p for p in found if p.is_open or p.pull_request.created_at > since), None)
+def _is_carried_out(state: EnvironmentState, request: Instruction) -> bool:
+    """Whether a proposal is open for it, or one that it led to was merged or closed since; times are whole seconds."""
+    for proposal in state.proposals:
+        opened = proposal.pull_request.created_at
+        if proposal.version != request.told.version:
+            continue
+        if proposal.is_open or opened > request.at or (opened == request.at and not proposal.was_closed_unmerged):
+            return True
+    return False

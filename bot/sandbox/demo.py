@@ -53,6 +53,7 @@ environments:
     propose: {after: staging, soak: 1s}
     merge: manual
     approvals: {count: 2, from: ["@acme/ml-platform"], not_author: true}
+    overrides: {from: [carol]}
     registry: {stage: Production, alias: champion, archive_existing: true}
 releases: {tag: "model-{model}-v{version}", github_release: true}
 """
@@ -83,6 +84,9 @@ apiVersion: promotion-bot/v1
 kind: ModelVersions
 models: {}
 """
+
+
+_FREEZE: Final = '    freeze: [{from: "2020-01-01", until: "2099-01-01", reason: audit}]\n'
 
 
 class StepFailedError(PromotionError):
@@ -120,6 +124,10 @@ class Story:
         self._reaches_staging(better)
         promotion = self._reaches_production(better, replaces=first)
         self._is_reverted(promotion, back_to=first, away_from=better)
+        again = self._is_asked_for(better)
+        self._is_held_and_resumed(again)
+        self._is_frozen_and_overridden(again, better)
+        self._is_rolled_back(again, back_to=first)
 
     # --- chapters -------------------------------------------------------------------------------------------------
 
@@ -182,6 +190,51 @@ class Story:
             lambda: self._stage(away_from) == "Staging",
         )
 
+    def _is_asked_for(self, version: int) -> SandboxPull:
+        issue = self.stage.repository.open_issue("The revert was a mistake", as_user="dana-ds")
+        said = self._comment(issue, "dana-ds", f"/promote {MODEL}@{version} to production")
+        self._wait("the bot answers 🚀", lambda: self._reacted(said, "rocket"))
+        self._wait(f"version {version} is proposed again", lambda: self._open("production", version) is not None)
+        pull = self._open("production", version)
+        if pull is None:
+            raise StepFailedError(f"the new proposal of version {version} is gone")
+        return pull
+
+    def _is_held_and_resumed(self, pull: SandboxPull) -> None:
+        self._comment(pull.number, "alice", "/hold because the dashboard is being rebuilt")
+        self._wait(f"#{pull.number} says that it is on hold", lambda: "On hold" in pull.body)
+        self._comment(pull.number, "alice", "/resume")
+        self._wait(f"#{pull.number} is on hold no more", lambda: "On hold" not in pull.body)
+
+    def _is_frozen_and_overridden(self, pull: SandboxPull, version: int) -> None:
+        frozen = PIPELINE.replace("    overrides:", f"{_FREEZE}    overrides:")
+        self.stage.repository.push({"promotion.yaml": frozen}, "Freeze production", as_user="bob")
+        self._say("bob freezes production for the audit")
+        self._wait("the window is closed", lambda: self._check(pull, "promotion/window") == "action_required")
+        self._comment(pull.number, "carol", "/override window because the fraud model loses money")
+        self._wait("the override opens it", lambda: self._check(pull, "promotion/window") == "success")
+        for person in ("alice", "bob"):
+            pull.approve(as_user=person)
+        self._wait(f"every check of #{pull.number} is green", lambda: self._all_green(pull))
+        pull.merge(as_user="bob")
+        self._say(f"alice and bob approve, bob merges #{pull.number}")
+        self._wait(f"version {version} is in the stage Production", lambda: self._stage(version) == "Production")
+
+    def _is_rolled_back(self, promotion: SandboxPull, back_to: int) -> None:
+        self._comment(promotion.number, "alice", "/rollback")
+        self._wait("the bot proposes to go back", lambda: self._open("production", back_to) is not None)
+        pull = self._open("production", back_to)
+        if pull is None:
+            raise StepFailedError(f"the rollback to version {back_to} is gone")
+        self._wait(f"every check of #{pull.number} is green, frozen or not", lambda: self._all_green(pull))
+        pull.merge(as_user="alice")
+        self._say(f"alice merges #{pull.number}")
+        self._wait(f"version {back_to} is in the stage Production", lambda: self._stage(back_to) == "Production")
+
+    def _comment(self, number: int, login: str, text: str) -> int:
+        self._say(f"{login} comments on #{number}: {text}")
+        return self.stage.repository.comment(number, login, text)
+
     # --- looking --------------------------------------------------------------------------------------------------
 
     def _proposal(self, environment: str, version: int) -> SandboxPull:
@@ -197,6 +250,13 @@ class Story:
     def _find(self, environment: str, version: int) -> SandboxPull | None:
         branch = naming.branch_name(environment, MODEL, version)
         return next((p for p in self.stage.repository.pulls(state="all") if p.head_ref == branch), None)
+
+    def _open(self, environment: str, version: int) -> SandboxPull | None:
+        branch = naming.branch_name(environment, MODEL, version)
+        return next((p for p in self.stage.repository.pulls() if p.head_ref == branch), None)
+
+    def _reacted(self, comment: int, reaction: str) -> bool:
+        return reaction in self.stage.repository.reactions(comment)
 
     def _check(self, pull: SandboxPull, name: str) -> str | None:
         runs = [run for run in self.stage.repository.check_runs(pull.head_sha) if run["name"] == name]
@@ -311,8 +371,8 @@ def _running(console: Console) -> Iterator[Stage]:
 def people_and_repository(
     github: GitHubSandbox, webhook_url: str | None, webhook_secret: str
 ) -> tuple[App, SandboxRepository]:
-    """The company of the story: dana trains models, alice and bob look after the platform."""
-    github.add_user("dana-ds", "alice", "bob")
+    """The company of the story: dana trains models, alice and bob look after the platform, carol leads."""
+    github.add_user("dana-ds", "alice", "bob", "carol")
     github.add_team("acme", "ml-platform", ["alice", "bob"])
     app = github.add_app("promotion-bot", webhook_url, webhook_secret)
     files = {
@@ -321,7 +381,7 @@ def people_and_repository(
         "policies/production.yaml": PRODUCTION_POLICY,
         "versions.yaml": MANIFEST,
     }
-    people = {"dana-ds": "write", "alice": "write", "bob": "admin"}
+    people = {"dana-ds": "write", "alice": "write", "bob": "admin", "carol": "write"}
     return app, github.add_repository(REPOSITORY, files, people, [app])
 
 

@@ -247,9 +247,9 @@ def house(
     connection = connect(redis_url)
     connection.flushall()
     with GitHubSandbox() as github:
-        github.add_user("dana-ds", "alice", "bob", "mallory")
+        github.add_user("dana-ds", "alice", "bob", "carol", "mallory")
         github.add_team("acme", "ml-platform", ["alice", "bob"])
-        people = {"dana-ds": "write", "alice": "write", "bob": "admin", "mallory": "write", "promo": "write"}
+        people = dict.fromkeys(("dana-ds", "alice", "carol", "mallory", "promo"), "write") | {"bob": "admin"}
         registered = github.add_app("promotion-bot")
         model = model or f"fraud-{time.time_ns()}"
 

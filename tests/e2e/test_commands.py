@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from bot.domain.keys import CommentKey
-from bot.sandbox.demo import PIPELINE
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, house
 
-STEERED = FILES["promotion.yaml"].replace(
-    "    merge: manual\n", "    merge: manual\n    overrides: {from: [mallory]}\n"
-)
-
 
 @pytest.fixture
-def steered(registry_url: str, cache_url: Secret) -> Iterator[House]:
-    """A house whose production may be overridden by mallory."""
-    assert FILES["promotion.yaml"] != STEERED, PIPELINE
-    with house(registry_url, cache_url, {"promotion.yaml": STEERED}) as built:
-        yield built
+def steered(world: House) -> House:
+    """A house whose production carol may override."""
+    return world
 
 
 def live(world: House, environment: str) -> int | None:
@@ -66,16 +58,16 @@ def test_promote_says_what_a_refused_version_lacks_and_an_override_lets_it_in(st
     )
     refused = steered.say(issue, "bob", said)
     assert steered.reactions(refused)[-1] == "confused"
-    assert "needs mallory" in steered.answers(issue)[-1]
-    steered.say(issue, "mallory", said)
+    assert "needs carol" in steered.answers(issue)[-1]
+    steered.say(issue, "carol", said)
     steered.say(issue, "dana-ds", f"/promote {steered.model}@2 to production")
     pull = steered.proposed("production", 2)
     assert pull.check("promotion/policy") == "success"
-    assert "was overridden by mallory" in pull.body
+    assert "was overridden by carol" in pull.body
     steered.approve_and_merge(pull)
     steered.settle()
     assert steered.stage(2) == "Production"
-    assert any("override" in key and "mallory" in value for key, value in steered.tags(2).items())
+    assert any("override" in key and "carol" in value for key, value in steered.tags(2).items())
 
 
 def test_an_override_that_is_edited_or_deleted_counts_no_more(steered: House) -> None:
@@ -85,11 +77,11 @@ def test_an_override_that_is_edited_or_deleted_counts_no_more(steered: House) ->
     issue = steered.repository.open_issue("Ship it")
     steered.say(issue, "dana-ds", f"/promote {steered.model}@2 to production")
     failed = next(line.split("`")[1] for line in steered.answers(issue)[0].splitlines() if "❌" in line)
-    override = steered.say(issue, "mallory", f"/override {failed} {steered.model}@2 to production because it is fine")
+    override = steered.say(issue, "carol", f"/override {failed} {steered.model}@2 to production because it is fine")
     steered.say(issue, "dana-ds", f"/promote {steered.model}@2 to production")
     pull = steered.proposed("production", 2)
     assert pull.check("promotion/policy") == "success"
-    steered.repository.delete_comment(override, "mallory")
+    steered.repository.delete_comment(override, "carol")
     steered.settle()
     assert pull.check("promotion/policy") == "failure"
 
@@ -211,7 +203,7 @@ def test_the_questions_are_answered(steered: House) -> None:
         ("dana-ds", "/rollback", "nothing is live in production"),
         ("dana-ds", "/explain acuracy-floor", "did you mean"),
         ("dana-ds", "/override accuracy-floor", "needs a reason"),
-        ("mallory", "/override nothing because I can", "has no check “nothing”"),
+        ("carol", "/override nothing because I can", "has no check “nothing”"),
         ("dana-ds", "/compare v1 v77", "no version 77"),
         ("eve", "/status", "for the people of this repository"),
         ("rita", "/cancel", "needs the permission to write"),

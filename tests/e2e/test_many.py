@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.keys import RegisteredModelKey
+from bot.domain.keys import EnvironmentKey, ModelKey, PullRequestKey, RegisteredModelKey
 from bot.settings import Secret
-from tests.e2e.house import House, house
+from tests.e2e.house import FILES, House, TestDesk, house
+from workers.look_at_batch import look_at_batch
+from workers.repository_view import RepositoryView
 
 GATES = ("promotion/policy", "promotion/approvals", "promotion/window")
 
@@ -160,3 +163,35 @@ def test_two_models_proposed_at_once_both_go_live_and_the_manifest_holds_both(
             assert text.count(f"  {model}:\n") == 1
         assert built.repository.issues("all") == []
         assert len(built.repository.releases()) == 2
+
+
+def test_the_candidates_of_an_environment_are_proposed_in_one_pull_request(
+    registry_url: str, cache_url: Secret
+) -> None:
+    grouped = FILES["promotion.yaml"].replace("    merge: manual\n", '    merge: manual\n    group: "* * * * *"\n')
+    with house(registry_url, cache_url, {"promotion.yaml": grouped}) as built:
+        twin = f"{built.model}-twin"
+        pipeline = built.repository.file("promotion.yaml") or ""
+        built.repository.push({"promotion.yaml": pipeline.replace(f'"{built.model}"', f'"{built.model}*"')})
+        built.register()
+        built.register(model=twin)
+        built.settle()
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        view = RepositoryView(built.gateways, built.repository.repo.full_name, soon)
+        key = EnvironmentKey(built.repository.repo.full_name, "production")
+        look_at_batch(view, view.environment("production"), TestDesk(built, key), soon)  # type: ignore[arg-type]
+        (group,) = built.repository.pulls()
+        built.look(PullRequestKey(built.repository.repo.full_name, group.number))
+        assert group.title == "Promote 2 models to production"
+        assert "2 of 2 models for **production** passed every required check" in group.body
+        assert group.body.count("<details>") == 2
+        assert [group.check(gate) for gate in GATES] == ["success", "in_progress", "success"]
+        built.approve_and_merge(group)
+        for model in (built.model, twin):
+            built.look(ModelKey(built.repository.repo.full_name, model))
+            registered = built.gateways.registry.model(model)
+            assert registered is not None
+            assert dict(registered.aliases) == {"staging": 1, "champion": 1}
+        built.look(PullRequestKey(built.repository.repo.full_name, group.number))
+        assert "Merged and live" in group.body
+        assert built.repository.branches() == ["main"]

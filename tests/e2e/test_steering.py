@@ -12,14 +12,13 @@ from bot.settings import Secret
 from tests.e2e.house import FILES, House, everything, house, killed_after, without_names
 
 MANUAL = "    merge: manual\n"
-OVERRIDES = f"{MANUAL}    overrides: {{from: [mallory]}}\n"
 
 
 def frozen(until: datetime) -> str:
     """A pipeline whose production is frozen now."""
     since = datetime.now(UTC) - timedelta(days=2)
     freeze = f'    freeze: [{{from: "{since:%Y-%m-%d}", until: "{until:%Y-%m-%d %H:%M}", reason: year end}}]\n'
-    return FILES["promotion.yaml"].replace(MANUAL, OVERRIDES + freeze)
+    return FILES["promotion.yaml"].replace(MANUAL, MANUAL + freeze)
 
 
 @pytest.fixture
@@ -44,13 +43,13 @@ def test_a_closed_window_is_shown_and_an_override_opens_it(closed: House) -> Non
     comment = closed.say(pull, "dana-ds", "/override window because we lose money")
     assert closed.reactions(comment)[-1] == "confused"
     assert pull.check("promotion/window") == "action_required"
-    closed.say(pull, "mallory", "/override window because we lose money")
+    closed.say(pull, "carol", "/override window because we lose money")
     assert pull.check("promotion/window") == "success"
-    assert "The window was overridden by `mallory`" in pull.body
+    assert "The window was overridden by `carol`" in pull.body
     closed.approve_and_merge(pull)
     closed.settle()
     assert closed.stage(1) == "Production"
-    assert closed.tags(1)["promotion.production.override.window"] == "mallory: we lose money"
+    assert closed.tags(1)["promotion.production.override.window"] == "carol: we lose money"
 
 
 def test_a_merge_in_a_closed_window_has_no_effect_until_it_is_overridden(closed: House) -> None:
@@ -62,7 +61,7 @@ def test_a_merge_in_a_closed_window_has_no_effect_until_it_is_overridden(closed:
     assert closed.stage(1) == "Staging"
     (issue,) = closed.repository.issues()
     assert "the window was closed" in issue.body
-    closed.say(issue.number, "mallory", f"/override window {closed.model}@1 to production because we lose money")
+    closed.say(issue.number, "carol", f"/override window {closed.model}@1 to production because we lose money")
     assert closed.stage(1) == "Production"
     assert closed.repository.issues() == []
     assert "Merged and live" in pull.body
@@ -70,17 +69,15 @@ def test_a_merge_in_a_closed_window_has_no_effect_until_it_is_overridden(closed:
     assert states == ["inactive", "success"]
 
 
-def test_missing_reviews_cannot_be_overridden(registry_url: str, cache_url: Secret) -> None:
-    files = {"promotion.yaml": FILES["promotion.yaml"].replace(MANUAL, OVERRIDES)}
-    with house(registry_url, cache_url, files) as world:
-        world.register()
-        world.event()
-        world.proposed("production", 1).merge("bob")
-        world.settle()
-        (issue,) = world.repository.issues()
-        world.say(issue.number, "mallory", f"/override window {world.model}@1 to production because I say so")
-        assert world.stage(1) == "Staging"
-        assert world.repository.issues() == [issue]
+def test_missing_reviews_cannot_be_overridden(world: House) -> None:
+    world.register()
+    world.event()
+    world.proposed("production", 1).merge("bob")
+    world.settle()
+    (issue,) = world.repository.issues()
+    world.say(issue.number, "carol", f"/override window {world.model}@1 to production because I say so")
+    assert world.stage(1) == "Staging"
+    assert world.repository.issues() == [issue]
 
 
 def test_a_rollback_takes_the_fast_lane_through_a_closed_window(registry_url: str, cache_url: Secret) -> None:
@@ -118,6 +115,18 @@ def test_reviews_are_asked_for_once_and_nobody_approves_their_own_work(world: Ho
     assert pull.check("promotion/approvals") == "in_progress"
     runs = [r for r in world.repository.check_runs(pull.head_sha) if r["name"] == "promotion/approvals"]
     assert "alice: asked for the promotion" in runs[-1]["output"]["summary"]
+
+
+def test_a_merge_queues_commit_gets_the_checks_too(world: House) -> None:
+    world.register()
+    world.event()
+    pull = world.proposed("production", 1)
+    pull.approve("alice")
+    pull.approve("bob")
+    queued = pull.enqueue("bob")
+    world.settle()
+    runs = {run["name"]: run["conclusion"] for run in world.repository.check_runs(queued)}
+    assert runs == {f"promotion/{gate}": "success" for gate in ("policy", "approvals", "window")}
 
 
 # --- drift ------------------------------------------------------------------------------------------------------------

@@ -99,6 +99,10 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     for run in alice("GET", f"{REPO}/commits/{commit}/check-runs", dict[str, Any])["check_runs"]:
         TypeAdapter(m.CheckRun).validate_python(run)
     alice("GET", f"{REPO}/pulls/{number}", m.PullRequest)
+    bot("POST", f"{REPO}/pulls/{number}/requested_reviewers", m.PullRequestSimple, reviewers=["bob"])
+    bot("DELETE", f"{REPO}/issues/{number}/labels/promotion", list[m.Label])
+    repository.pull(number).enqueue("alice")
+    alice("GET", f"{REPO}/git/matching-refs/heads/gh-readonly-queue/", list[m.GitRef])
     merged = alice("PUT", f"{REPO}/pulls/{number}/merge", m.PullRequestMergeResult, sha=commit)["sha"]
     alice("GET", f"{REPO}/commits/{merged}/pulls", list[m.PullRequestSimple])
     bot("DELETE", f"{REPO}/git/refs/heads/change", None)
@@ -118,6 +122,7 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     alice("GET", f"{REPO}/issues/{issue}", m.Issue)
     comment = alice("POST", f"{REPO}/issues/{issue}/comments", m.IssueComment, body="/status")["id"]
     alice("GET", f"{REPO}/issues/{issue}/comments", list[m.IssueComment])
+    alice("GET", f"{REPO}/issues/comments?sort=updated&since=2020-01-01T00:00:00Z", list[m.IssueComment])
     alice("PATCH", f"{REPO}/issues/comments/{comment}", m.IssueComment, body="/help")
     bot("POST", f"{REPO}/issues/comments/{comment}/reactions", m.Reaction, content="eyes")
     alice("GET", f"{REPO}/issues/comments/{comment}/reactions", list[m.Reaction])
@@ -128,7 +133,7 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
 
     assert [route for route in _routes() if not any(_hits(route, call) for call in alice.seen)] == []
     events = {delivery.event for delivery in github.webhooks.deliveries}
-    assert events >= {"push", "pull_request", "pull_request_review", "issues", "check_run", "status"}
+    assert events >= {"push", "pull_request", "pull_request_review", "issues", "check_run", "status", "merge_group"}
     for delivery in github.webhooks.deliveries:
         parse(delivery.event, json.dumps(delivery.payload))
 

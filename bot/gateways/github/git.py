@@ -49,6 +49,15 @@ class Git:
         """The commit that the default branch points at now."""
         return str(self._api.get(f"/git/ref/heads/{quote(self._api.default_branch())}")["object"]["sha"])
 
+    def queued(self, number: int) -> tuple[str, ...]:
+        """The commits by which a merge queue of the default branch tries a pull request out.
+
+        https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue
+        """
+        queue = f"gh-readonly-queue/{self._api.default_branch()}/pr-{number}-"
+        rows = self._api.get_or_none("/git/matching-refs/heads/gh-readonly-queue/") or []
+        return tuple(str(row["object"]["sha"]) for row in rows if row["ref"].startswith(f"refs/heads/{queue}"))
+
     def first_parents(self, sha: str) -> Iterator[Commit]:
         """The branch's own line: `sha`, its first parent, and so on to the first commit."""
         while True:

@@ -216,6 +216,11 @@ class SandboxRepository:
         """What was said under an issue or a pull request, oldest first."""
         return list(self.repo.issues[issue].comments)
 
+    def reactions(self, comment: int) -> list[str]:
+        """How others reacted to a comment."""
+        _, found = self._house.comments.find(self.repo, comment)
+        return [reaction.content for reaction in found.reactions]
+
     def edit_comment(self, comment: int, as_user: str, body: str) -> None:
         """Say something differently."""
         with self.github.world.lock:
@@ -328,6 +333,11 @@ class SandboxPull:
         with self.repository.github.world.lock:
             repo = self.repository.repo
             return self.repository._house.comments.add(repo, repo.issues[self.number], as_user, body).id  # noqa: SLF001
+
+    def enqueue(self, as_user: str) -> str:
+        """Put it into the merge queue; the commit by which the queue tries it out."""
+        with self.repository.github.world.lock:
+            return self.repository._house.pulls.enqueue(self.repository.repo, self.pull, as_user)  # noqa: SLF001
 
     def label(self, name: str, as_user: str) -> None:
         """Put a label on it."""

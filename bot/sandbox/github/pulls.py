@@ -123,6 +123,33 @@ class Pulls:
             issue.updated_at = self._world.clock()
             self.announce(repo, issue, "edited", login)
 
+    def enqueue(self, repo: Repo, pull: Pull, login: str) -> str:
+        """Put a pull request into the merge queue, which tries it out on a branch of its own; that branch's commit."""
+        base = repo.git.ref(f"refs/heads/{pull.base_ref}") or pull.base_sha
+        tree = repo.git.merged_tree(base, pull.head_sha)
+        if tree is None:
+            raise ApiError(405, "Pull Request is not mergeable")
+        message = f"Merge pull request #{pull.number} from {repo.owner}/{pull.head_ref}"
+        sha = repo.git.commit(tree, [base, pull.head_sha], message, GITHUB, GITHUB)
+        ref = f"refs/heads/gh-readonly-queue/{pull.base_ref}/pr-{pull.number}-{base}"
+        repo.git.set_ref(ref, sha)
+        group = {
+            "head_sha": sha,
+            "head_ref": ref,
+            "base_sha": base,
+            "base_ref": f"refs/heads/{pull.base_ref}",
+            "head_commit": {
+                "id": sha,
+                "tree_id": tree,
+                "message": message,
+                "timestamp": stamp(self._world.clock()),
+                "author": {"name": "GitHub", "email": "noreply@github.com"},
+                "committer": {"name": "GitHub", "email": "noreply@github.com"},
+            },
+        }
+        self._webhooks.emit(repo, "merge_group", login, action="checks_requested", merge_group=group)
+        return sha
+
     def unlabel(self, repo: Repo, issue: Issue, name: str, login: str) -> None:
         """Take a label off."""
         issue.labels.remove(name)

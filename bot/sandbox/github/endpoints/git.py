@@ -36,6 +36,13 @@ def get_ref(call: Call) -> Answer:
     return 200, _ref_shape(call, name, sha)
 
 
+@route("GET", "/repos/{owner}/{repo}/git/matching-refs/{ref*}")
+def matching_refs(call: Call) -> Answer:
+    prefix = f"refs/{call.args[0]}"
+    names = sorted(name for name in call.at.git.repo.references if name.startswith(prefix))
+    return 200, [_ref_shape(call, name, call.at.git.ref(name) or "") for name in names]
+
+
 @route("POST", "/repos/{owner}/{repo}/git/refs")
 def create_ref(call: Call) -> Answer:
     call.needs("write")
