@@ -46,14 +46,15 @@ from bot.domain.actions import (
 )
 from bot.domain.errors import Misconfigured, Refused
 from bot.domain.gates import Fate, ProposedChange, Standing
-from bot.domain.instructions import Settled
+from bot.domain.instructions import Settled, overrides_of
 from bot.domain.keys import PullRequestKey
 from bot.domain.manifest import Entry, new_manifest, set_entry
-from bot.domain.pull_requests import Check, CheckState
+from bot.domain.pull_requests import Check, CheckState, ReviewState
 from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from bot.gateways.github.comments import Reaction
+from workers.comparison import compared
 from workers.execution import Desk
 from workers.repository_view import RepositoryView
 
@@ -96,9 +97,8 @@ class Effects:
                 self._store_verdict(environment, evaluation, at)
             case CreateTag(name, commit):
                 self._create_tag(name, commit)
-            case CreateRelease(tag, environment, entry, pull_request):
-                title, notes = release.release(self._model, environment, entry, pull_request)
-                self._repository.releases.create_release(tag, title, notes)
+            case CreateRelease():
+                self._repository.releases.create_release(action.tag, *release.release(self._notes(action)))
             case StartCommitCheck(environment, commit):
                 self._check_commit(commit, checks.judging(environment, self._model))
             case PassCommitCheck(environment, commit):
@@ -165,7 +165,12 @@ class Effects:
         )
         unmerged = [n for n in older if any(p.number == n and p.merged_at is None for p in view.pull_requests)]
         standing = Standing(
-            Fate.OPEN, self._model, change, supersedes=max(unmerged, default=None), request=action.request
+            fate=Fate.OPEN,
+            model=self._model,
+            change=change,
+            supersedes=max(unmerged, default=None),
+            request=action.request,
+            pipeline=view.live_in_each(self._model),
         )
         title = naming.title(environment, self._model, action.entry.version)
         pull = self._repository.pulls.open(branch, title, proposal.body(standing))
@@ -284,6 +289,33 @@ class Effects:
             log.warning("the verdict on version %s of %s is not kept in full: %s", version, self._model, error)
         tags = {naming.verdict_tag(environment): evaluation.summary()}
         self._registry.set_version_tags(self._model, version, tags)
+
+    def _notes(self, action: CreateRelease) -> release.Notes:
+        """What a release tells; read anew, since it may be made long after its merge was judged."""
+        evidence = comparison = None
+        model = self._registry.model(self._model)
+        version = model.version(action.entry.version) if model else None
+        if model is not None and version is not None:
+            evidence = self._registry.version_evidence(model, version)
+            previous = action.previous.version if action.previous else 0
+            if model.version(previous) is not None:
+                comparison = compared(self._registry, model, (previous, version.version))
+        approved: tuple[str, ...] = ()
+        pull = next((p for p in self._view.pull_requests if p.number == action.pull_request), None)
+        if pull is not None:
+            given = [r for r in self._repository.pulls.reviews(pull.number) if r.commit == pull.head_sha]
+            approved = tuple(dict.fromkeys(r.author for r in given if r.state is ReviewState.APPROVED))
+        overrides = overrides_of(self._view.instructions(self._model, action.environment), action.entry.version)
+        return release.Notes(
+            model=self._model,
+            environment=action.environment,
+            entry=action.entry,
+            pull_request=action.pull_request,
+            approved_by=approved,
+            overrides=tuple(overrides.values()),
+            evidence=evidence,
+            comparison=comparison,
+        )
 
     # --- what people are told -------------------------------------------------------------------------------------
 

@@ -105,6 +105,9 @@ class PullRequestObserver:
             since=since,
             hold=self._hold(pull, observed),
             request=self._request(pull),
+            pipeline=self._view.live_in_each(observed.changes[0].model)
+            if observed and len(observed.changes) == 1
+            else (),
         )
 
     def _hold(self, pull: PullRequest, observed: PullRequestObservation | None) -> Holding | None:

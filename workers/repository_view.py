@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from bot.domain.instructions import Instruction, Said
-from bot.domain.manifest import Manifest
+from bot.domain.manifest import Entry, Manifest
 from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import PullRequest
 from bot.domain.world import ChangeKind, Completion, Judgement, Ruling
@@ -116,6 +116,14 @@ class RepositoryView:
             completed_at=at,
         )
         return (adopted,)
+
+    def live_in_each(self, model: str) -> tuple[tuple[str, Entry | None], ...]:
+        """What is live of a model in each environment, in the pipeline's order."""
+        found = []
+        for rules in self.pipeline.pipeline.environments:
+            ruled = [j for j in self.judgements_of(model, rules.name) if j.ruling is Ruling.AUTHORISED]
+            found.append((rules.name, ruled[-1].entry if ruled else None))
+        return tuple(found)
 
     def environment(self, name: str) -> Environment:
         """An environment of the pipeline at the head."""

@@ -28,8 +28,8 @@ def inert(text: str, longest: int = _LONGEST) -> str:
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:
-    """One line of foreign text where no Markdown is read: a title, a description."""
-    line = _INVISIBLE.sub(" ", text).strip()
+    """One line of foreign text where no Markdown is read: a title, a description. It refers to nobody and nothing."""
+    line = _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, _INVISIBLE.sub(" ", text[: 4 * longest]).strip())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
@@ -45,7 +45,7 @@ def prose(text: str, longest: int = 1000) -> str:
 
 def escaped(text: str, longest: int = _LONGEST) -> str:
     """One line of foreign text inside the bot's own HTML, where no Markdown is read."""
-    return _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, html.escape(plain(text, longest)))
+    return html.escape(plain(text, longest))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

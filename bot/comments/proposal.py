@@ -8,10 +8,11 @@ from typing import Final
 from bot.comments.markdown import escaped, inert, prose, table
 from bot.domain.authorisation import WINDOW
 from bot.domain.gates import Fate, ProposedChange, Standing
+from bot.domain.instructions import HoldKind
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.world import LIVE_MARKER, ChangeKind, Evaluation
-from policies.evidence import Metric, Run
+from policies.evidence import Metric, Run, VersionEvidence
 from policies.verdict import Outcome, Severity, Status, Verdict
 
 _START: Final = "<!-- promotion-bot:status -->"
@@ -38,7 +39,8 @@ def body(standing: Standing, existing: str = "") -> str:
     if len(standing.changes) > 1:
         evidence = "\n\n".join(_sections(standing.changes))
     elif standing.change is not None and standing.change.evaluation is not None:
-        evidence = "\n\n".join(_evidence(standing.change, standing.change.evaluation))
+        picture = [_picture(standing)] if standing.fate is Fate.OPEN and standing.pipeline else []
+        evidence = "\n\n".join([*picture, *_evidence(standing.change, standing.change.evaluation)])
     else:
         evidence = existing.partition(_END)[2].strip() if _END in existing else ""
     return f"{_START}\n{head}\n{_END}\n\n{evidence}\n"
@@ -67,6 +69,22 @@ def _status(standing: Standing) -> Iterator[str]:
         yield f"\nSupersedes #{standing.supersedes}."
 
 
+def _picture(standing: Standing) -> str:
+    """The pipeline with what is live in each environment, and this promotion's place in it."""
+    changes = {change.environment: change for change in (standing.change,) if change is not None}
+    boxes, arrows = [], []
+    for position, (environment, entry) in enumerate(standing.pipeline):
+        live = f"v{entry.version}" if entry else "–"
+        change = changes.get(environment)
+        if change is not None and change.after is not None:
+            live = f"{live} → v{change.after.version}"
+            boxes.append(f"  style e{position} stroke-width:3px")
+        boxes.insert(position, f'  e{position}["{environment}<br/>{live}"]')
+        if position:
+            arrows.append(f"  e{position - 1} --> e{position}")
+    return "\n".join(["```mermaid", "flowchart LR", *boxes, *arrows, "```"])
+
+
 def _open(standing: Standing) -> Iterator[str]:
     """What an open proposal says first: its verdict, and what keeps it."""
     if len(standing.changes) > 1:
@@ -75,7 +93,8 @@ def _open(standing: Standing) -> Iterator[str]:
         yield from _verdict(standing.change, standing.change.evaluation)
     if standing.request is not None:
         yield f"\nAsked for by {inert(standing.request.by)} in {standing.request.source}."
-    if standing.hold is not None:
+    going_back = standing.change is not None and standing.change.kind is ChangeKind.ROLLBACK
+    if standing.hold is not None and not (going_back and standing.hold.kind is HoldKind.ROLLBACK):
         yield f"\n⏸️ **On hold**: {prose(str(standing.hold))}. The bot merges nothing here until `/resume`."
 
 
@@ -110,22 +129,31 @@ def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
         safe = "" if verdict.status is Status.PASS else f", which {_SAYS[verdict.status]}"
         yield f"### ⏪ **{change.environment}** goes back to {version}{safe}"
     else:
-        yield f"### {sign} {version} for **{change.environment}** {_SAYS[verdict.status]}"
+        overridden = sum(bool(outcome.override) for outcome in verdict.outcomes)
+        says = _SAYS[verdict.status]
+        if overridden and verdict.status is Status.PASS:
+            says = f"passes with {overridden} check{'' if overridden == 1 else 's'} overridden"
+        yield f"### {sign} {version} for **{change.environment}** {says}"
     yield from _overrides(change, verdict)
     if rules is None:
+        return
+    if verdict.status is Status.FAIL:
+        yield "\n**Next:** see below what each failed check asks for. Merging as it is has no effect."
         return
     yield from _needs(rules, rules.rollback.approvals if change.kind is ChangeKind.ROLLBACK else rules.approvals.count)
 
 
 def _needs(rules: Environment, needed: int) -> Iterator[str]:
     """What the reader has to do next."""
+    steps = []
     if needed:
         of = ", ".join(inert(name) for name in rules.approvals.allowed) or "people who may write"
-        yield f"\nNeeds {needed} approval{'' if needed == 1 else 's'} of {of} at the newest commit."
+        steps.append(f"{needed} approval{'' if needed == 1 else 's'} of {of} at the newest commit")
     if rules.merge is Merge.AUTO:
-        yield "\nThe bot merges this pull request once every check is green."
+        steps.append("the bot merges this pull request once every check is green")
     else:
-        yield "\nMerging is the decision: the bot leaves it to you."
+        steps.append("merging is the decision, and the bot leaves it to you")
+    yield f"\n**Next:** {'; then '.join(steps)}."
 
 
 def _overrides(change: ProposedChange, verdict: Verdict) -> Iterator[str]:
@@ -140,14 +168,15 @@ def _overrides(change: ProposedChange, verdict: Verdict) -> Iterator[str]:
 
 def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     if change.kind is ChangeKind.ROLLBACK:
-        yield "It was approved when it was promoted; only the safety of its files is checked again."
-    yield _count(evaluation.verdict)
-    yield checks_table(evaluation.verdict.outcomes)
+        yield "It was approved when it was promoted; only that its files are the same and safe is checked again."
+    if evaluation.verdict.outcomes:
+        yield _count(evaluation.verdict)
+        yield checks_table(evaluation.verdict.outcomes)
     remedies = [o for o in evaluation.verdict.outcomes if o.remedy and o.status is not Status.PASS]
     if remedies:
         yield "\n".join(f"- **{inert(o.check)}**: {prose(o.remedy)}" for o in remedies)
     yield from _metrics(evaluation)
-    yield "\n".join(_lineage(evaluation))
+    yield "\n".join([*lineage(evaluation.evidence.subject), f"- Digest: {inert(evaluation.entry.digest)}"])
     if change.rules is not None:
         yield "\n".join(_effects(change.rules, change.before, evaluation.entry))
     yield "\n".join(_rollback(change))
@@ -155,7 +184,7 @@ def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
 
 def _count(verdict: Verdict) -> str:
     required = [o for o in verdict.outcomes if o.severity is Severity.REQUIRED]
-    passed = sum(o.status in (Status.PASS, Status.SKIPPED) for o in required)
+    passed = sum(o.counts_as in (Status.PASS, Status.SKIPPED) for o in required)
     return f"Policy {inert(verdict.policy)}: {passed} of {len(required)} required checks passed."
 
 
@@ -204,8 +233,8 @@ def metric_row(name: str, before: float | None, after: float | None) -> tuple[st
     return inert(name), one, other, f"{arrow} {change:+.4g}"
 
 
-def _lineage(evaluation: Evaluation) -> Iterator[str]:
-    subject = evaluation.evidence.subject
+def lineage(subject: VersionEvidence) -> Iterator[str]:
+    """Where a version comes from: its run, its code, its data."""
     yield "#### Lineage\n"
     if isinstance(subject.run, Run):
         yield f"- Run: {inert(subject.run.run_id)}"
@@ -217,7 +246,6 @@ def _lineage(evaluation: Evaluation) -> Iterator[str]:
     data = subject.lineage.get("data_version")
     yield f"- Data version: {inert(data) if data else 'not recorded'}"
     yield f"- Registered: {subject.created_at:%Y-%m-%d %H:%M} UTC"
-    yield f"- Digest: {inert(evaluation.entry.digest)}"
 
 
 def _effects(rules: Environment, before: Entry | None, after: Entry) -> Iterator[str]:
@@ -235,7 +263,9 @@ def _effects(rules: Environment, before: Entry | None, after: Entry) -> Iterator
 
 def _rollback(change: ProposedChange) -> Iterator[str]:
     yield "#### How to roll back\n"
-    if change.before is None or change.kind is ChangeKind.ADOPTION:
+    if change.kind is ChangeKind.ROLLBACK and change.before is not None:
+        yield f"Going forward to v{change.before.version} again is a promotion, with everything that one needs."
+    elif change.before is None or change.kind is ChangeKind.ADOPTION:
         yield "Revert this pull request: the entry is removed again."
     else:
         yield (

@@ -91,12 +91,13 @@ class CreateTag:
 
 @dataclass(frozen=True, slots=True)
 class CreateRelease:
-    """Make the GitHub release of a tag, with notes for one entry."""
+    """Make the GitHub release of a tag, with notes for one entry; `previous` is what was live before it."""
 
     tag: str
     environment: str
     entry: Entry
     pull_request: int | None
+    previous: Entry | None = None
 
 
 @dataclass(frozen=True, slots=True)

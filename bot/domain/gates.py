@@ -76,7 +76,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the text of a proposal says: its fate, its evidence, and its neighbours."""
+    """What the text of a proposal says: its fate, its evidence, and its neighbours.
+
+    `pipeline` is what is live in each environment, in the pipeline's order.
+    """
 
     fate: Fate
     model: str
@@ -88,6 +91,7 @@ class Standing:
     since: datetime | None = None
     hold: Holding | None = None
     request: Instruction | None = None
+    pipeline: tuple[tuple[str, Entry | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

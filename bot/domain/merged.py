@@ -175,7 +175,8 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
             tag = naming.tag_name(releases.tag, world.model, judgement.entry.version, judgement.entry.release)
             yield CreateTag(tag, judgement.commit)
             if releases.github_release:
-                yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request)
+                previous = before.entry if before else None
+                yield CreateRelease(tag, rules.name, judgement.entry, judgement.pull_request, previous)
     was_refused = any(j.ruling is Ruling.REFUSED and j.commit == judgement.commit for j in state.judgements)
     if judgement.pull_request is None or was_refused:
         yield PassCommitCheck(rules.name, judgement.commit)
