@@ -17,15 +17,15 @@ class Cache:
     """Bytes by name, for a time. Without a connection they are remembered for as long as the process lasts."""
 
     def __init__(self, connection: redis.Redis | None) -> None:
-        self._redis = connection
+        self.connection = connection
         self._memory: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes | None:
         """What was stored under `key`; None where it is not there any more."""
-        if self._redis is None:
+        if self.connection is None:
             return self._memory.get(key)
         with contextlib.suppress(redis.exceptions.RedisError, zlib.error):
-            packed = self._redis.get(f"{PREFIX}cache:{key}")
+            packed = self.connection.get(f"{PREFIX}cache:{key}")
             if isinstance(packed, bytes):
                 # Who may write to Redis could have put there what unpacks without end.
                 unpacking = zlib.decompressobj()
@@ -35,8 +35,8 @@ class Cache:
 
     def set(self, key: str, value: bytes, ttl: int) -> None:
         """Store `value` under `key` for `ttl` seconds; what is too large is not stored."""
-        if self._redis is None:
+        if self.connection is None:
             self._memory[key] = value
         elif len(value) <= _LARGEST:
             with contextlib.suppress(redis.exceptions.RedisError):
-                self._redis.set(f"{PREFIX}cache:{key}", zlib.compress(value, 1), ex=ttl)
+                self.connection.set(f"{PREFIX}cache:{key}", zlib.compress(value, 1), ex=ttl)

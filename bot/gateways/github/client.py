@@ -21,6 +21,7 @@ from github.Requester import Requester
 from bot.domain.errors import Misconfigured, Refused, Unreachable
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
+from bot.gateways.github.pace import Pace
 from bot.settings import AppCredentials, Secret
 
 _TIMEOUT: Final = 20  # seconds for one request
@@ -67,6 +68,7 @@ class GitHubClient:
         self._login: Login | None = None
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
         self._who = hashlib.sha256(f"{self._api_url} {who}".encode()).hexdigest()[:16]
+        self._pace = Pace(cache.connection, self._who)
 
     @property
     def app_id(self) -> int | None:
@@ -147,7 +149,13 @@ class GitHubClient:
 
     def write(self, repository: str, verb: str, path: str, body: Mapping[str, object] | None = None) -> JSON:
         """The answer of one POST, PATCH, PUT or DELETE; raises GitHubRefusal where GitHub says no."""
-        return self._request(repository, _Request(verb, path, body=body))[1]
+        self._pace.wait(verb, path)
+        try:
+            return self._request(repository, _Request(verb, path, body=body))[1]
+        except Unreachable as error:
+            if error.retry_after is not None:
+                self._pace.slow_down()
+            raise
 
     # --- how ------------------------------------------------------------------------------------------------------
 
