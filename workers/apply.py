@@ -40,6 +40,7 @@ from bot.domain.actions import (
     SetModelTags,
     SetStage,
     SetVersionTags,
+    ShowBacktest,
     StartCommitCheck,
     StoreVerdict,
     UpdateBody,
@@ -139,6 +140,9 @@ class Effects:
                 self._repository.git.delete_branch(branch)
             case SetCheck(head, gate):
                 self._repository.checks.write(head, checks.check(gate), self._view.gateways.settings.public_url or "")
+            case ShowBacktest(head, rows, fingerprint):
+                url = self._view.gateways.settings.public_url or ""
+                self._repository.checks.write(head, checks.backtest(rows, fingerprint), url)
             case UpdateBody(number, standing):
                 self._update_body(number, standing)
             case LookAt(key):

@@ -25,11 +25,12 @@ class History:
     versions: tuple[tuple[RegisteredModel, ModelVersion], ...]
 
     @classmethod
-    def since(cls, view: RepositoryView, moment: datetime) -> History:
-        """Read it; takes as many requests as the registry's lists have pages."""
+    def since(cls, view: RepositoryView, moment: datetime, most: int | None = None) -> History:
+        """Read it, or the newest `most` of it; takes as many requests as the registry's lists have pages."""
         owned = (m for m in view.gateways.registry.models() if view.pipeline.pipeline.owns(m.name))
         found = [(model, version) for model in owned for version in model.versions if version.created_at >= moment]
-        return cls(tuple(sorted(found, key=lambda each: (each[1].created_at, each[0].name, each[1].version))))
+        versions = sorted(found, key=lambda each: (each[1].created_at, each[0].name, each[1].version))
+        return cls(tuple(versions if most is None else versions[-most:]))
 
 
 def backtest(

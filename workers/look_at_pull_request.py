@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from bot.comments import checks
 from bot.domain import naming
-from bot.domain.actions import Action, DeleteBranch, LookAgain, LookAt, SetCheck, UpdateBody
+from bot.domain.actions import Action, DeleteBranch, LookAgain, LookAt, SetCheck, ShowBacktest, UpdateBody
 from bot.domain.candidates import patience
 from bot.domain.gates import (
     Fate,
@@ -23,9 +25,13 @@ from bot.domain.pull_requests import CheckState, PullRequest
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from workers.apply import Effects, body_of, says_the_same
+from workers.backtest import History, backtest
 from workers.execution import Desk
 from workers.observe_pull_request import PullRequestObserver, observe_repair
 from workers.repository_view import RepositoryView
+
+_BACKTESTED: Final = timedelta(days=90)
+_MOST_BACKTESTED: Final = 200  # versions, the newest: each can cost two requests to MLflow
 
 
 def look_at_pull_request(repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime) -> None:
@@ -75,6 +81,7 @@ def open_actions(
     """What brings an open pull request's checks and text up to date."""
     observed = decided.observed
     actions = _check_actions(view, pull.head_sha, decided.gates)
+    actions += _backtest_actions(view, pull, observed, now)
     touched = [LookAt(ModelKey(view.name, model)) for model in observer.models_touched(pull, observed)]
     if observer.is_own(pull) and observed.changes:
         update = UpdateBody(pull.number, observer.standing(pull, observed))
@@ -96,6 +103,32 @@ def _check_actions(view: RepositoryView, head: str, decided: tuple[Gate, ...]) -
         for gate in decided
         if not says_the_same(checks.check(gate), standing.get(gate.name), as_app=as_app)
     ]
+
+
+def _backtest_actions(
+    view: RepositoryView, pull: PullRequest, observed: PullRequestObservation, now: datetime
+) -> list[Action]:
+    """What policies that a pull request changes would have decided, once for each state of them."""
+    if observed.merged is None or not observed.rule_files or observed.problems:
+        return []
+    changed = {}
+    for rules in view.pipeline.pipeline.environments:
+        try:
+            before, after = view.files.policy(view.head, rules), view.files.policy(observed.merged, rules)
+        except InvalidDocument:
+            continue
+        if before.blob != after.blob:
+            changed[rules.name] = after
+    if not changed:
+        return []
+    named = " ".join(f"{name}:{policy.blob}" for name, policy in sorted(changed.items()))
+    fingerprint = hashlib.sha256(named.encode()).hexdigest()[:16]
+    standing = view.repository.checks.of(pull.head_sha).get(naming.BACKTEST_CHECK)
+    if standing is not None and standing.fingerprint == fingerprint:
+        return []
+    history = History.since(view, now - _BACKTESTED, most=_MOST_BACKTESTED)
+    policies = {name: policy.policy for name, policy in changed.items()}
+    return [ShowBacktest(pull.head_sha, tuple(backtest(view, policies, history, now)), fingerprint)]
 
 
 def _when_again(view: RepositoryView, decided: Decided, now: datetime) -> datetime | None:

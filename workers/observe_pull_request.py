@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,7 +52,9 @@ class PullRequestObserver:
         rule_files = tuple(path for path in changed if path == PIPELINE_PATH or path in self._policy_paths())
         problems, changes = self._changes(pull, merged.commit)
         rule_problems = problems_at(view.files, merged.commit) if rule_files else ()
-        return PullRequestObservation(pull, merged.mergeability, changes, (*problems, *rule_problems), rule_files)
+        return PullRequestObservation(
+            pull, merged.mergeability, changes, (*problems, *rule_problems), rule_files, merged.commit
+        )
 
     def observe_queued(self, pull: PullRequest, commit: str) -> PullRequestObservation:
         """A pull request in a merge queue: its own entries, in the manifest that the queue's commit would make."""
@@ -161,7 +164,13 @@ class PullRequestObserver:
         return {key: after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
     def _policy_paths(self) -> set[str]:
-        return {environment.policy for environment in self._view.pipeline.pipeline.environments}
+        """Every file that a policy of the default branch is read from, with those that it extends."""
+        paths: set[str] = set()
+        for environment in self._view.pipeline.pipeline.environments:
+            paths.add(environment.policy)
+            with suppress(InvalidDocument):
+                paths |= set(self._view.files.policy(self._view.head, environment).policy.sources)
+        return paths
 
     def _changes(self, pull: PullRequest, commit: str) -> tuple[tuple[Problem, ...], tuple[ProposedChange, ...]]:
         view = self._view

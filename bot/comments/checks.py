@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bot.comments.markdown import inert, plain, prose
+from bot.comments.markdown import inert, plain, prose, table
 from bot.comments.proposal import checks_table
 from bot.domain import naming
+from bot.domain.backtest import Backtested, Difference, counted
 from bot.domain.gates import Gate, ProposedChange
 from bot.domain.manifest import Entry
 from bot.domain.pull_requests import Check, CheckName, CheckState
+from policies.verdict import Status
+
+_MOST_ROWS = 100
 
 
 def check(gate: Gate) -> Check:
     """The gate as the check that people see."""
     return Check(gate.name, gate.state, _title(gate), "\n\n".join(_summary(gate)), gate.fingerprint)
+
+
+def backtest(rows: Sequence[Backtested], fingerprint: str) -> Check:
+    """Whom changed policies would refuse and accept; for people, so it is green whatever it says."""
+    counts = counted(rows)
+    refused, accepted = counts[Difference.NEWLY_REFUSED], counts[Difference.NEWLY_ACCEPTED]
+    title = f"Of {len(rows)} decisions {refused} newly refused, {accepted} newly accepted"
+    changed = [row for row in rows if row.difference in (Difference.NEWLY_REFUSED, Difference.NEWLY_ACCEPTED)]
+    cells = [
+        (
+            f"{inert(row.model)} v{row.version}",
+            row.environment,
+            row.difference,
+            ", ".join(inert(f"{o.check}: {o.measured}", 100) for o in row.verdict.having(Status.FAIL)) or "–",
+        )
+        for row in changed[:_MOST_ROWS]
+    ]
+    parts = [
+        "What the changed policies would have decided on the versions of the last 90 days, by what MLflow says now."
+    ]
+    if cells:
+        parts.append(table(("Version", "Environment", "Difference", "Why"), cells))
+    if len(changed) > _MOST_ROWS:
+        parts.append(f"… and {len(changed) - _MOST_ROWS} more.")
+    return Check(naming.BACKTEST_CHECK, CheckState.SUCCESS, title, "\n\n".join(parts), fingerprint)
 
 
 def judging(environment: str, model: str) -> Check:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain import naming
+from bot.domain.backtest import Backtested
 from bot.domain.gates import Gate, Standing
 from bot.domain.instructions import Instruction, Settled
 from bot.domain.keys import Key
@@ -280,6 +281,15 @@ class SetCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowBacktest:
+    """Say on a commit that changes policies what they would have decided; `fingerprint` names those policies."""
+
+    head: str
+    rows: tuple[Backtested, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateBody:
     """Bring the text of one of the bot's pull requests up to date, unless it says the same already."""
 
@@ -332,6 +342,7 @@ Action = (
     | MergeProposal
     | DeleteBranch
     | SetCheck
+    | ShowBacktest
     | UpdateBody
     | LookAt
     | LookAgain

@@ -99,7 +99,7 @@ class PullRequestObservation:
     """One pull request to the default branch, and the manifest that merging it would make.
 
     `problems` are those of the merged manifest, pipeline and policies. `rule_files` are the pipeline and policy files
-    that it changes.
+    that it changes. `merged` is the commit whose files the merge would make.
     """
 
     pull_request: PullRequest
@@ -107,6 +107,7 @@ class PullRequestObservation:
     changes: tuple[ProposedChange, ...] = ()
     problems: tuple[Problem, ...] = ()
     rule_files: tuple[str, ...] = ()
+    merged: str | None = None
 
 
 def gates(world: PullRequestObservation, now: datetime) -> tuple[Gate, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bot.domain.manifest import Entry
 
 PROMOTION_LABEL = "promotion"
+BACKTEST_CHECK = "promotion/backtest"
 BRANCH_PREFIX = "promotion/"
 
 # git-check-ref-format(1), the percent sign, so that encoding stays one-to-one, and what would mention somebody in the

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from model_signing import signing
 
-from bot.settings import Secret
-from tests.e2e.house import House, house
+from bot.cli import cli
+from bot.settings import AppCredentials, Secret
+from policies.verdict import Status, Verdict
+from tests.e2e.house import FILES, House, house
 
 HEAD = "apiVersion: promotion-bot/v1\nkind: Policy\nname: staging\nchecks:\n"
 
@@ -192,3 +195,78 @@ def test_a_soak_that_never_began_waits(built: House) -> None:
     built.event()
     assert built.repository.pulls("all") == []
     assert built.tags(1)["promotion.staging.status"] == "waiting"
+
+
+def test_a_changed_policy_shows_whom_it_would_have_refused_and_accepted(world: House) -> None:
+    world.register()
+    world.register(accuracy=0.5)
+    world.event()
+    stricter = FILES["policies/staging.yaml"].replace("at_least: 0.92", "at_least: 0.99")
+    world.repository.push({"policies/staging.yaml": stricter}, branch="stricter", as_user="alice")
+    pull = world.repository.open_pull("stricter", "Ask for more", as_user="alice")
+    world.settle()
+    (run,) = [r for r in world.repository.check_runs(pull.head_sha) if r["name"] == "promotion/backtest"]
+    assert run["conclusion"] == "success"
+    assert run["output"]["title"] == "Of 2 decisions 1 newly refused, 0 newly accepted"
+    assert f"| `{world.model}` v1 | staging | newly refused | `accuracy-floor: 0.95` |" in run["output"]["summary"]
+    world.settle()
+    assert len([r for r in world.repository.check_runs(pull.head_sha) if r["name"] == "promotion/backtest"]) == 1
+
+
+def test_a_verdict_is_kept_with_its_version_and_reads_back(world: House, tmp_path: Path) -> None:
+    world.register()
+    world.to_production(1)
+    version = world.mlflow.get_model_version(world.model, "1")
+    short = json.loads(version.tags["promotion.production.verdict"])
+    assert short["status"] == "pass"
+    assert short["checks"]["accuracy-floor"] == "pass"
+    for environment in ("staging", "production"):
+        file = world.mlflow.download_artifacts(version.run_id, f"promotion/{environment}/verdict.json", str(tmp_path))
+        record = json.loads(Path(file).read_text())
+        verdict = Verdict.from_dict(record["verdict"])
+        assert verdict.status is Status.PASS
+        assert verdict.to_dict() == record["verdict"]
+        assert record["environment"] == environment
+        assert record["digest"].startswith("sha256:")
+
+
+def test_what_a_policy_would_have_decided_is_told_on_the_command_line(
+    world: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register()
+    world.register(accuracy=0.5)
+    world.event()
+    settings, app = world.gateways.settings, world.gateways.settings.github_credentials
+    assert isinstance(app, AppCredentials)
+    environment = {
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "GITHUB_API_URL": settings.github_api_url,
+        "PROMOTION_REPOSITORIES": settings.repositories[0],
+        "GITHUB_APP_ID": app.app_id,
+        "GITHUB_APP_PRIVATE_KEY": app.private_key.reveal(),
+    }
+    for name in ("GITHUB_TOKEN", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["policy", *arguments], env=environment)
+
+    unchanged = run("backtest", "--environment", "staging", "--json")
+    assert unchanged.exit_code == 0, unchanged.output
+    assert {row["difference"] for row in json.loads(unchanged.stdout)} == {"unchanged"}
+    file = tmp_path / "staging.yaml"
+    file.write_text(FILES["policies/staging.yaml"].replace("at_least: 0.92", "at_least: 0.4"))
+    looser = run("backtest", "--policy", str(file), "--json")
+    assert looser.exit_code == 0
+    assert [row["difference"] for row in json.loads(looser.stdout)] == ["unchanged", "newly accepted"]
+    file.write_text(FILES["policies/staging.yaml"].replace("at_least: 0.92", "at_least: 0.99"))
+    stricter = run("backtest", "--policy", str(file))
+    assert stricter.exit_code == 1
+    assert "1 newly refused" in stricter.stdout
+
+    explained = run("explain", world.model, "2", "--environment", "staging", "--json")
+    assert explained.exit_code == 1
+    (staging,) = json.loads(explained.stdout)
+    assert staging["sources"]["accuracy-floor"] == "policies/staging.yaml"
+    assert "metrics" in staging["evidence"]
+    assert "measured 0.5" in run("explain", world.model, "2", "--environment", "staging").stdout
