@@ -85,6 +85,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
     """The settings that `environ` holds; one Misconfigured names every variable that is missing or wrong."""
     reader = _Reader(environ)
     webhooks, registry = Needs.WEBHOOKS in needs, Needs.REGISTRY in needs
+    serves = webhooks or Needs.GITHUB in needs
     settings = Settings(
         mlflow_tracking_uri=reader.needed("MLFLOW_TRACKING_URI", "https://mlflow.example.com", _uri, "", registry),
         mlflow_registry_uri=reader.optional("MLFLOW_REGISTRY_URI", None, _uri),
@@ -92,7 +93,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         github_webhook_secrets=reader.needed("GITHUB_WEBHOOK_SECRET", "a long random text", _secrets, (), webhooks),
         github_credentials=_credentials(reader, Needs.GITHUB in needs),
         github_api_url=reader.optional("GITHUB_API_URL", "https://api.github.com", _url),
-        repositories=reader.needed("PROMOTION_REPOSITORIES", "acme/models,acme/risk", _repositories, (), True),
+        repositories=reader.needed("PROMOTION_REPOSITORIES", "acme/models,acme/risk", _repositories, (), serves),
         redis_url=reader.optional("REDIS_URL", None, _redis_url),
         sweep_interval=reader.optional("PROMOTION_SWEEP_INTERVAL", _SWEEP, _interval),
         public_url=reader.optional("PROMOTION_PUBLIC_URL", None, _url),

@@ -15,8 +15,10 @@ from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachabl
 _COMMANDS: Final[Mapping[str, str]] = {
     "compare": "Two versions of a model side by side.",
     "demo": "The whole story on this machine: real models, a real registry, a local GitHub stand-in.",
+    "download": "A model's files, verified against the manifest's digest.",
     "drift": "Where the registry differs from what was merged.",
     "history": "Who promoted what, when, why, on what evidence.",
+    "lineage": "Where a version comes from and where it went.",
     "policy": "Check, test, explain and backtest policies.",
     "promote": "Open the pull request for a version under your own GITHUB_TOKEN.",
     "rollback": "Open the pull request that goes back, under your own GITHUB_TOKEN.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,26 @@ repository = click.option("--repository", help="The deploy repository.  [default
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
     """JSON as programs read it and people can."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_tree(title: str, branches: Mapping[str, Any]) -> None:
+    """Nested values as a tree; nothing in it is read as markup."""
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(title))
+
+    def grow(at: Tree, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                grow(at.add(Text(name)), value)
+            else:
+                shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+                at.add(Text(f"{name}: {shown if shown not in (None, '') else '–'}"))
+
+    grow(tree, branches)
+    Console().print(tree)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: str, title: str = "") -> None:

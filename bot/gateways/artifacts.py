@@ -100,7 +100,11 @@ class Artifacts:
     def downloaded(self, version: ModelVersion) -> Iterator[tuple[Path, ArtifactDigest]]:
         """Every file below a directory that only this user can read and that is removed; digested on the way there."""
         with tempfile.TemporaryDirectory(prefix="promotion-bot-") as directory:
-            yield Path(directory), _digest(self._files(version), partial(_kept, Path(directory)))
+            yield Path(directory), self.download(version, Path(directory))
+
+    def download(self, version: ModelVersion, directory: Path) -> ArtifactDigest:
+        """Write every file below an empty directory, digested on the way there."""
+        return _digest(self._files(version), partial(_kept, directory))
 
     def fetch_of_run(self, version: ModelVersion, path: str, max_bytes: int) -> bytes:
         """One artifact of the version's run; Missing where there is none, Refused where it is too large."""

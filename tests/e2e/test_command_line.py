@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -119,6 +120,36 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     pull.merge("dana-ds")
     world.settle()
     assert world.stage(1) == "Production"
+
+
+def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tmp_path: Path) -> None:
+    world.register(files={"data/weights.bin": b"1" * 100_000})
+    world.event()
+    target = tmp_path / "models" / "live"
+    done = run("download", world.model, "--environment", "staging", "--to", str(target), "--json")
+    assert done.exit_code == 0, done.output
+    entry = world.manifest().entry(world.model, "staging")
+    assert entry is not None
+    assert json.loads(done.stdout)["digest"] == entry.digest
+    assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
+    assert run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two")).exit_code == 0
+    again = run("download", world.model, "--version", "1", "--to", str(target))
+    assert "is there already" in str(again.exception)
+    manifest = world.repository.file("versions.yaml") or ""
+    world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
+    wrong = run("download", world.model, "--environment", "staging", "--to", str(tmp_path / "three"))
+    assert "somebody changed them" in str(wrong.exception)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["models", "two"]
+
+
+def test_lineage_tells_where_a_version_comes_from(world: House, run: Run) -> None:
+    world.register()
+    world.to_production(1)
+    found = json.loads(run("lineage", world.model, "1", "--json").stdout)
+    assert found["code"] == {"git_commit": "0f1e2d3c4b"}
+    assert found["run"]["trained_by"] == "dana"
+    assert found["environments"]["production"]["by"] == "bob"
+    assert "trained_by: dana" in run("lineage", world.model, "1").stdout
 
 
 @pytest.mark.parametrize(
