@@ -21,6 +21,7 @@ from bot.domain.actions import (
     DeleteAlias,
     DeleteBranch,
     FailCommitCheck,
+    KeepComment,
     LabelProposal,
     LookAgain,
     LookAt,
@@ -48,7 +49,7 @@ from bot.domain.actions import (
 from bot.domain.errors import Misconfigured, Refused
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.instructions import Settled, overrides_of
-from bot.domain.keys import PullRequestKey
+from bot.domain.keys import ModelKey, PullRequestKey
 from bot.domain.manifest import Entry, new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState, ReviewState
 from bot.domain.world import ChangeKind, Evaluation
@@ -124,13 +125,16 @@ class Effects:
             case OpenGroup(environment, branch, members):
                 self._open_group(environment, branch, members)
             case RenewGroup(environment, branch, entries):
-                self._point_branch(environment, branch, entries)
+                self._repository.git.renew_branch(branch, self._commit(environment, branch, entries))
             case AnswerRequest():
                 self._answer(action)
             case LabelProposal(environment, number):
                 self._announce(environment, number)
             case RenewProposal(environment, evaluation):
-                self._propose(environment, evaluation.entry)
+                branch = naming.branch_name(environment, self._model, evaluation.entry.version)
+                self._repository.git.renew_branch(
+                    branch, self._commit(environment, branch, {self._model: evaluation.entry})
+                )
             case CloseProposal(_, number, branch, _):
                 self._repository.git.delete_branch(branch)
                 self._repository.pulls.close(number)
@@ -145,6 +149,8 @@ class Effects:
                 self._repository.checks.write(head, checks.backtest(rows, fingerprint), url)
             case UpdateBody(number, standing):
                 self._update_body(number, standing)
+            case KeepComment(number, standing):
+                self._repository.comments.keep(number, proposal.body(standing))
             case LookAt(key):
                 self._desk.look_at(key)
             case LookAgain(at):
@@ -155,7 +161,8 @@ class Effects:
     def _open(self, action: OpenProposal) -> None:
         """Branch with one commit, then the pull request, then its labels; what an earlier try left is taken over."""
         view, environment, evaluation = self._view, action.environment, action.evaluation
-        branch = self._propose(environment, action.entry)
+        branch = naming.branch_name(environment, self._model, action.entry.version)
+        self._repository.git.point_branch(branch, self._commit(environment, branch, {self._model: action.entry}))
         self._desk.still_mine()
         older = [p.number for p in view.pull_requests if p.head_ref.rpartition("-v")[0] == branch.rpartition("-v")[0]]
         change = ProposedChange(
@@ -229,7 +236,7 @@ class Effects:
         for model, entry in entries.items():
             self._registry.set_version_tags(model, entry.version, {"promotion.release": entry.release})
             self._desk.still_mine()
-        self._point_branch(environment, branch, entries)
+        self._repository.git.point_branch(branch, self._commit(environment, branch, entries))
         self._desk.still_mine()
         rules = self._view.environment(environment)
         changes = tuple(
@@ -243,14 +250,8 @@ class Effects:
         self._announce(environment, pull.number)
         self._desk.look_at(PullRequestKey(self._view.name, pull.number))
 
-    def _propose(self, environment: str, entry: Entry) -> str:
-        """Have the branch of a proposal say what it proposes; the branch's name."""
-        branch = naming.branch_name(environment, self._model, entry.version)
-        self._point_branch(environment, branch, {self._model: entry})
-        return branch
-
-    def _point_branch(self, environment: str, branch: str, entries: Mapping[str, Entry]) -> None:
-        """Have a branch hold one commit on the head that changes these entries alone."""
+    def _commit(self, environment: str, branch: str, entries: Mapping[str, Entry]) -> str:
+        """One commit on the head that changes these entries alone, for a branch that does not point at it yet."""
         view = self._view
         pipeline = view.pipeline.pipeline
         path = pipeline.manifest_path(environment)
@@ -266,16 +267,19 @@ class Effects:
         )
         commit = self._repository.git.create_commit(view.head, {path: after}, message)
         self._desk.still_mine()
-        self._repository.git.point_branch(branch, commit.sha)
+        return commit.sha
 
     def _merge(self, number: int, head: str, overrides: tuple[str, ...]) -> None:
         message = "\n".join(naming.quiet(said) for said in overrides)
         try:
             self._repository.pulls.merge(number, head, message)
+            if self._model:
+                self._desk.look_at(ModelKey(self._view.name, self._model))
         except GitHubRefusal as refusal:
             # The head moved, or the repository's rules leave the merge to people: the checks say where it stands.
             if refusal.status not in (405, 409):
                 raise
+            self._view.remember_refusal(head, refusal.messages if refusal.status == 405 else "")
             self._desk.look_at(PullRequestKey(self._view.name, number))
 
     def _update_body(self, number: int, standing: Standing) -> None:

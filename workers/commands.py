@@ -46,7 +46,7 @@ from workers.approvers import login_of, permitted
 from workers.board import board
 from workers.comparison import compared
 from workers.execution import Desk
-from workers.look_at_pull_request import decide_gates, open_actions
+from workers.look_at_pull_request import Writing, decide_gates, open_actions
 from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import PullRequestObserver
 from workers.repository_view import RepositoryView
@@ -333,8 +333,10 @@ class _Run:
             trainer = login_of(self._view.repository, self._pipeline, evidence.run.user)
             if trainer == author:
                 raise Refused("who trained the model cannot override a check of it")
-        for other in self._view.instructions(command.model, command.environment):
-            if other.told.said is Said.PROMOTE and other.told.version == command.version and other.by == author:
+        asked = (Said.PROMOTE, command.environment, command.model, command.version)
+        for other in self._view.log.attempts():
+            told = other.told
+            if (told.said, told.environment, told.model, told.version) == asked and other.by == author:
                 raise Refused("who asked for the promotion cannot override a check of it")
 
     def _cancel(self) -> _Result:
@@ -358,7 +360,7 @@ class _Run:
             raise BadCommand("only an open pull request can be evaluated; `/promote` evaluates a version")
         effects = Effects(self._view, self._desk)
         decided = decide_gates(self._view, self._observer, pull, self._view.now)
-        for action in open_actions(self._view, self._observer, pull, decided, self._view.now):
+        for action in open_actions(self._view, self._observer, pull, decided, Writing.ANEW):
             effects.apply(action)
         return Settled.DONE, replies.validated(decided.gates), None
 

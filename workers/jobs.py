@@ -16,6 +16,7 @@ from bot.domain.keys import (
     Key,
     ModelKey,
     PullRequestKey,
+    RecheckKey,
     RegisteredModelKey,
     RepositoryKey,
 )
@@ -30,7 +31,7 @@ from workers.commands import look_at_comment
 from workers.deploy_files import DeployFiles
 from workers.execution import Desk
 from workers.look_at_batch import look_at_batch
-from workers.look_at_pull_request import look_at_pull_request
+from workers.look_at_pull_request import Writing, look_at_pull_request
 from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import problems_at
 from workers.repository_view import RepositoryView
@@ -49,6 +50,8 @@ def look_at(key: Key, desk: Desk, gateways: Gateways) -> None:
             _converge_model(repository, model, desk, gateways, now)
         case PullRequestKey(repository, number):
             look_at_pull_request(repository, number, desk, gateways, now)
+        case RecheckKey(repository, number):
+            look_at_pull_request(repository, number, desk, gateways, now, Writing.ANEW)
         case CommentKey():
             look_at_comment(key, desk, gateways, now)
         case RepositoryKey(repository):

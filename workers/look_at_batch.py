@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.domain import naming
-from bot.domain.actions import MergeProposal
+from bot.domain.actions import LookAt, MergeProposal
 from bot.domain.groups import Batch, decide_batch, last_firing
+from bot.domain.keys import ModelKey
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.pull_requests import CheckState, PullRequest
@@ -64,3 +65,5 @@ def _merge_if_green(
     decided = decide_gates(view, observer, pull, now)
     if decided.observed.changes and all(gate.state is CheckState.SUCCESS for gate in decided.gates):
         effects.apply(MergeProposal(rules.name, pull.number, pull.head_sha))
+        for change in decided.observed.changes:
+            effects.apply(LookAt(ModelKey(view.name, change.model)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Final
 
-from bot.comments import checks
+from bot.comments import checks, proposal
 from bot.domain import naming
-from bot.domain.actions import Action, DeleteBranch, LookAgain, LookAt, SetCheck, ShowBacktest, UpdateBody
+from bot.domain.actions import Action, DeleteBranch, KeepComment, LookAgain, LookAt, SetCheck, ShowBacktest, UpdateBody
 from bot.domain.candidates import patience
 from bot.domain.gates import (
     Fate,
@@ -22,6 +23,7 @@ from bot.domain.gates import (
 )
 from bot.domain.keys import ModelKey
 from bot.domain.pull_requests import CheckState, PullRequest
+from bot.gateways.github.comments import digest_of
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from workers.apply import Effects, body_of, says_the_same
@@ -34,7 +36,16 @@ _BACKTESTED: Final = timedelta(days=90)
 _MOST_BACKTESTED: Final = 200  # versions, the newest: each can cost two requests to MLflow
 
 
-def look_at_pull_request(repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime) -> None:
+class Writing(Enum):
+    """Which checks a look writes: those that do not say yet what was decided, or all of them."""
+
+    CHANGED = auto()
+    ANEW = auto()
+
+
+def look_at_pull_request(
+    repository: str, number: int, desk: Desk, gateways: Gateways, now: datetime, writing: Writing = Writing.CHANGED
+) -> None:
     """Bring the checks and the text of a pull request to the default branch up to date."""
     github = gateways.github(repository)
     pull = github.pulls.get(number)
@@ -48,7 +59,7 @@ def look_at_pull_request(repository: str, number: int, desk: Desk, gateways: Gat
     observer = PullRequestObserver(view, now)
     effects = Effects(view, desk)
     if pull.is_open:
-        actions = open_actions(view, observer, pull, decide_gates(view, observer, pull, now), now)
+        actions = open_actions(view, observer, pull, decide_gates(view, observer, pull, now), writing)
         for commit in github.git.queued(number):
             actions += _check_actions(view, commit, gates(observer.observe_queued(pull, commit), now))
     else:
@@ -76,17 +87,29 @@ def decide_gates(view: RepositoryView, observer: PullRequestObserver, pull: Pull
 
 
 def open_actions(
-    view: RepositoryView, observer: PullRequestObserver, pull: PullRequest, decided: Decided, now: datetime
+    view: RepositoryView,
+    observer: PullRequestObserver,
+    pull: PullRequest,
+    decided: Decided,
+    writing: Writing = Writing.CHANGED,
 ) -> list[Action]:
     """What brings an open pull request's checks and text up to date."""
-    observed = decided.observed
-    actions = _check_actions(view, pull.head_sha, decided.gates)
+    observed, now = decided.observed, view.now
+    if writing is Writing.ANEW:
+        actions: list[Action] = [SetCheck(pull.head_sha, gate) for gate in decided.gates]
+    else:
+        actions = _check_actions(view, pull.head_sha, decided.gates)
     actions += _backtest_actions(view, pull, observed, now)
     touched = [LookAt(ModelKey(view.name, model)) for model in observer.models_touched(pull, observed)]
     if observer.is_own(pull) and observed.changes:
         update = UpdateBody(pull.number, observer.standing(pull, observed))
         if body_of(update, view) is not None:
             actions.append(update)
+    elif observed.changes:
+        standing = observer.standing(pull, observed)
+        there = view.log.standing(pull.number)
+        if there is None or there[1] != digest_of(proposal.body(standing)):
+            actions.append(KeepComment(pull.number, standing))
     if actions:
         actions += touched
     if (again := _when_again(view, decided, now)) is not None:

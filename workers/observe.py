@@ -242,7 +242,7 @@ class _ModelObserver:
         evaluation = evaluations.get(proposal.version)
         if not proposal.is_open or evaluation is None:
             return proposal
-        conflicts = self._conflicts(proposal, state.rules.name)
+        conflicts = self._conflicts(proposal)
         if state.rules.merge is not Merge.AUTO and not conflicts:
             return proposal
         genuine = self._is_genuine(proposal, evaluation.entry, state.rules.name)
@@ -267,16 +267,16 @@ class _ModelObserver:
             ),
         )
 
-    def _conflicts(self, proposal: Proposal, environment: str) -> bool:
-        """Whether GitHub cannot merge the proposal; asked only where the manifest has changed since."""
+    def _conflicts(self, proposal: Proposal) -> bool:
+        """Whether the proposal has to be made anew: it conflicts with its base, or must be up to date with it.
+
+        Asked only where the base has moved since.
+        """
         view = self._view
-        path = view.pipeline.pipeline.manifest_path(environment)
-        git = view.repository.git
-        parents = git.commit(proposal.pull_request.head_sha).parents
-        if any(git.object_id(parent, path) == git.object_id(view.head, path) for parent in parents[:1]):
+        if view.repository.git.commit(proposal.pull_request.head_sha).parents[:1] == (view.head,):
             return False
         pull = view.repository.pulls.get(proposal.pull_request.number)
-        return pull is not None and pull.is_open and pull.mergeable is False
+        return pull is not None and pull.is_open and (pull.mergeable is False or pull.behind)
 
     def _is_genuine(self, proposal: Proposal, entry: Entry, environment: str) -> bool:
         """Whether the pull request is one commit of the bot's whose whole diff is the proposed entry."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from typing import Final
 
 from bot.domain.instructions import Instruction, Said
 from bot.domain.manifest import Entry, Manifest
@@ -18,6 +19,8 @@ from bot.gateways.github.repository import Repository
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from workers.deploy_files import DeployFiles, PipelineFile
+
+_REFUSAL_KEPT: Final = 86_400  # seconds; the next try says it again
 
 
 class RepositoryView:
@@ -116,6 +119,14 @@ class RepositoryView:
             completed_at=at,
         )
         return (adopted,)
+
+    def remember_refusal(self, head: str, why: str) -> None:
+        """Remember why GitHub did not let the bot merge a commit: its text says so until somebody merges it."""
+        self.gateways.cache.set(f"unmerged:{self.name}:{head}", why.encode(), _REFUSAL_KEPT)
+
+    def refusal_of(self, head: str) -> str:
+        """Why GitHub did not let the bot merge a commit; empty where it was not tried, or nobody remembers."""
+        return (self.gateways.cache.get(f"unmerged:{self.name}:{head}") or b"").decode(errors="replace")
 
     def live_in_each(self, model: str) -> tuple[tuple[str, Entry | None], ...]:
         """What is live of a model in each environment, in the pipeline's order."""

@@ -93,6 +93,8 @@ def _open(standing: Standing) -> Iterator[str]:
         yield from _verdict(standing.change, standing.change.evaluation)
     if standing.request is not None:
         yield f"\nAsked for by {inert(standing.request.by)} in {standing.request.source}."
+    if standing.not_merged:
+        yield f"\n🙋 GitHub does not let the bot merge this ({prose(standing.not_merged)}), so it is left to people."
     going_back = standing.change is not None and standing.change.kind is ChangeKind.ROLLBACK
     if standing.hold is not None and not (going_back and standing.hold.kind is HoldKind.ROLLBACK):
         yield f"\n⏸️ **On hold**: {prose(str(standing.hold))}. The bot merges nothing here until `/resume`."

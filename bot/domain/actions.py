@@ -298,6 +298,14 @@ class UpdateBody:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepComment:
+    """Have the bot's one comment under a person's pull request say how its entries stand."""
+
+    number: int
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class LookAt:
     """Queue another key: something there follows from what was done here."""
 
@@ -344,6 +352,7 @@ Action = (
     | SetCheck
     | ShowBacktest
     | UpdateBody
+    | KeepComment
     | LookAt
     | LookAgain
 )

@@ -78,7 +78,8 @@ class Fate(StrEnum):
 class Standing:
     """What the text of a proposal says: its fate, its evidence, and its neighbours.
 
-    `pipeline` is what is live in each environment, in the pipeline's order.
+    `pipeline` is what is live in each environment, in the pipeline's order; `not_merged` why GitHub did not let the bot
+    merge it.
     """
 
     fate: Fate
@@ -92,6 +93,7 @@ class Standing:
     hold: Holding | None = None
     request: Instruction | None = None
     pipeline: tuple[tuple[str, Entry | None], ...] = ()
+    not_merged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

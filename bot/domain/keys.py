@@ -23,6 +23,14 @@ class PullRequestKey:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class RecheckKey:
+    """One pull request whose checks somebody wants written anew, though they may say the same: the re-run button."""
+
+    repository: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class CommentKey:
     """One comment under an issue or a pull request: the commands in it and their answer."""
 
@@ -53,11 +61,12 @@ class RegisteredModelKey:
     model: str
 
 
-Key = ModelKey | PullRequestKey | CommentKey | EnvironmentKey | RepositoryKey | RegisteredModelKey
+Key = ModelKey | PullRequestKey | RecheckKey | CommentKey | EnvironmentKey | RepositoryKey | RegisteredModelKey
 
 _KINDS: dict[str, type[Key]] = {
     "model": ModelKey,
     "pull-request": PullRequestKey,
+    "recheck": RecheckKey,
     "comment": CommentKey,
     "environment": EnvironmentKey,
     "repository": RepositoryKey,
@@ -76,6 +85,8 @@ def parse_key(text: str) -> Key:
     match json.loads(text):
         case ["pull-request", str(repository), int(number)]:
             return PullRequestKey(repository, number)
+        case ["recheck", str(repository), int(number)]:
+            return RecheckKey(repository, number)
         case ["comment", str(repository), int(issue), int(comment)]:
             return CommentKey(repository, issue, comment)
         case ["model", str(repository), str(model)]:

@@ -19,7 +19,7 @@ from bot.domain.actions import (
 from bot.domain.authorisation import WINDOW, kind_of_going_to
 from bot.domain.candidates import passing_candidate
 from bot.domain.instructions import HoldKind, Instruction
-from bot.domain.keys import ModelKey, PullRequestKey
+from bot.domain.keys import PullRequestKey
 from bot.domain.pipeline import After, Merge
 from bot.domain.pull_requests import CheckName, CheckState
 from bot.domain.windows import frozen_by
@@ -122,7 +122,6 @@ def _keep(world: Observation, state: EnvironmentState, proposal: Proposal, now: 
     elif _may_merge(world, state, proposal, now):
         said = (f"{check} was overridden by {o.by}: {o.told.reason}" for check, o in _used(state, proposal).items())
         yield MergeProposal(environment, pull.number, pull.head_sha, tuple(said))
-        yield LookAt(ModelKey(world.repository, world.model))
 
 
 def _checks_are_behind(state: EnvironmentState, proposal: Proposal) -> bool:

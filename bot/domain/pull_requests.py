@@ -26,7 +26,8 @@ class Login(str):
 class PullRequest:
     """One pull request. `merge_commit_sha` is the test merge while it is open, the merge once it is merged.
 
-    `mergeable` is None until GitHub has computed it; lists never say it.
+    `mergeable` is None until GitHub has computed it; lists never say it, nor whether it is `behind` a base that the
+    repository's rules want it to be up to date with.
     """
 
     number: int
@@ -43,6 +44,7 @@ class PullRequest:
     merged_at: datetime | None = None
     merge_commit_sha: str | None = None
     mergeable: bool | None = None
+    behind: bool = False
     url: str = ""
 
 

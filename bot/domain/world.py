@@ -159,9 +159,9 @@ class Proposal:
     """A pull request on the branch that only the proposal of `version` for one environment has.
 
     `genuine` says that the bot opened it, that its head is the bot's own commit and that its whole diff is the
-    proposed entry: only such a one is merged or made anew by the bot. `conflicts` says that GitHub cannot merge it
-    since the manifest changed. `checks` are the bot's own on its head; they and `approvals` are read only where the
-    environment merges by itself.
+    proposed entry: only such a one is merged or made anew by the bot.
+    `conflicts` says that it has to be made anew: GitHub cannot merge it any more, or wants it up to date. `checks` are
+    the bot's own on its head; they and `approvals` are read only where the environment merges by itself.
     """
 
     version: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.commands import looks_like_commands
-from bot.domain.keys import CommentKey, Key, PullRequestKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RepositoryKey
 from bot.web.bodies import Malformed
 
 LIMIT: Final = 25 * 1024 * 1024  # bytes; GitHub's own
@@ -97,7 +97,8 @@ def _check(repository: str, payload: Payload, subject: Payload) -> tuple[Key, ..
     pulls = subject.get("pull_requests")
     listed = pulls if isinstance(pulls, list) else []
     numbers = {pull["number"] for pull in listed if isinstance(pull, dict) and _is_number(pull.get("number"))}
-    return tuple(PullRequestKey(repository, number) for number in sorted(numbers)) or (RepositoryKey(repository),)
+    key = PullRequestKey if payload.get("action") == "completed" else RecheckKey
+    return tuple(key(repository, number) for number in sorted(numbers)) or (RepositoryKey(repository),)
 
 
 def _status(repository: str, payload: Payload) -> tuple[Key, ...]:

@@ -257,6 +257,43 @@ def test_what_is_quoted_old_edited_or_said_by_a_bot_runs_nothing(steered: House)
     assert pull.is_open
 
 
+def test_who_may_is_asked_when_the_command_runs(steered: House) -> None:
+    steered.register()
+    steered.event()
+    pull = steered.proposed("production", 1)
+    name = steered.repository.repo.full_name
+    fired = steered.repository.comment(pull.number, "bob", "/cancel")
+    del steered.repository.repo.collaborators["bob"]
+    steered.look(CommentKey(name, pull.number, fired))
+    assert steered.reactions(fired) == ["eyes", "confused"]
+    deleted = steered.repository.comment(pull.number, "alice", "/cancel")
+    steered.repository.delete_comment(deleted, "alice")
+    steered.look(CommentKey(name, pull.number, deleted))
+    steered.repository.repo.private = False
+    steered.gateways.cache.connection.flushall()
+    steered.gateways._repositories.clear()
+    passer_by = steered.repository.comment(pull.number, "eve", "/status")
+    steered.look(CommentKey(name, pull.number, passer_by))
+    assert "for the people of this repository" in steered.answers(pull)[-1]
+    assert pull.is_open
+
+
+def test_nobody_overrides_for_themselves(steered: House) -> None:
+    pipeline = (steered.repository.file("promotion.yaml") or "").replace("[carol]", "[carol, dana-ds]")
+    steered.repository.push({"promotion.yaml": pipeline})
+    steered.register(accuracy=0.96)
+    steered.to_production(1)
+    steered.register(accuracy=0.94)
+    issue = steered.repository.open_issue("Mine")
+    override = f"/override beats-champion {steered.model}@2 to production because it is mine"
+    steered.say(issue, "dana-ds", override)
+    assert "who trained the model cannot override" in steered.answers(issue)[-1].lower()
+    steered.say(issue, "carol", f"/promote {steered.model}@2 to production")
+    steered.say(issue, "carol", override)
+    assert "who asked for the promotion cannot override" in steered.answers(issue)[-1].lower()
+    assert steered.proposal("production", 2) is None
+
+
 def test_a_comment_whose_webhook_was_lost_is_found_by_the_sweep_and_answered_once(steered: House) -> None:
     steered.register()
     steered.event()

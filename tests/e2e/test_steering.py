@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.domain.keys import CommentKey, ModelKey
+from bot.domain.keys import CommentKey, ModelKey, PullRequestKey, RecheckKey
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, everything, house, killed_after, without_names
 
@@ -129,6 +129,91 @@ def test_a_merge_queues_commit_gets_the_checks_too(world: House) -> None:
     assert runs == {f"promotion/{gate}": "success" for gate in ("policy", "approvals", "window")}
 
 
+def test_the_re_run_button_evaluates_again_and_writes_the_checks_anew(world: House) -> None:
+    world.register()
+    world.event()
+    pull = world.proposed("production", 1)
+    before = len(world.repository.check_runs(pull.head_sha))
+    world.look(PullRequestKey(world.repository.repo.full_name, pull.number))
+    assert len(world.repository.check_runs(pull.head_sha)) == before
+    world.look(RecheckKey(world.repository.repo.full_name, pull.number))
+    assert len(world.repository.check_runs(pull.head_sha)) == before + 3
+
+
+# --- the repository's rules -------------------------------------------------------------------------------------------
+
+
+def test_a_proposal_that_must_be_up_to_date_is_made_anew(world: House) -> None:
+    world.repository.repo.strict = True
+    world.register()
+    world.event()
+    pull = world.proposed("production", 1)
+    pull.approve("alice")
+    before = pull.head_sha
+    world.repository.push({"README.md": "Hello\n"})
+    world.settle()
+    assert pull.head_sha != before
+    assert pull.check("promotion/policy") == "success"
+    assert pull.check("promotion/approvals") == "in_progress", "approvals are asked again"
+    world.approve_and_merge(pull)
+    world.settle()
+    assert world.stage(1) == "Production"
+
+
+def test_a_refresh_after_a_moved_base_costs_at_most_twelve_requests(world: House) -> None:
+    world.repository.repo.strict = True
+    world.register()
+    world.event()
+    pull = world.proposed("production", 1)
+    world.repository.push({"README.md": "Hello\n"})
+    key = ModelKey(world.repository.repo.full_name, world.model)
+    before = pull.head_sha
+    world.look(key)  # GitHub computes whether it can be merged only when it is asked
+    assert pull.head_sha == before
+    with world.counted() as cost:
+        world.look_and_follow(key)
+    assert pull.head_sha != before
+    assert len(cost.github) <= 12, cost.github
+
+
+def test_what_the_bot_may_not_merge_is_left_to_people(world: House) -> None:
+    world.repository.repo.reviews_required = 1
+    world.register()
+    world.event()
+    pull = world.proposed("staging", 1)
+    assert pull.is_open
+    assert "GitHub does not let the bot merge this (At least 1 approving review" in pull.body
+    pull.approve("alice")
+    world.settle()
+    assert pull.merged
+    assert world.stage(1) == "Staging"
+
+
+def test_a_persons_edit_of_the_manifest_gets_one_comment_that_is_kept_current(world: House) -> None:
+    world.register()
+    world.to_production(1)
+    world.register(accuracy=0.96)
+    world.event()
+    proposal = world.proposed("production", 2)
+    text = world.repository.file("versions.yaml", proposal.head_ref) or ""
+    proposal.close("bob")
+    world.settle()
+    world.repository.push({"versions.yaml": text}, branch="mine", as_user="mallory")
+    pull = world.repository.open_pull("mine", "By hand", as_user="mallory")
+    world.settle()
+    (comment,) = pull.comments
+    assert comment.author == world.gateways.login()
+    assert "v2 for **production** passed every required check" in comment.body
+    world.say(pull, "dana-ds", "/hold because I want to look")
+    assert "On hold" in pull.comments[0].body
+    assert [c.author for c in pull.comments].count(world.gateways.login()) == 2, "the text and the answer"
+    for person in ("alice", "bob"):
+        pull.approve(person)
+    pull.merge("bob")
+    world.settle()
+    assert world.stage(2) == "Production"
+
+
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +303,7 @@ def test_a_worker_killed_after_any_effect_of_a_command_ends_in_the_same_place(
 def test_the_whole_of_redis_may_be_lost_and_a_hold_still_holds(world: House) -> None:
     issue = world.repository.open_issue("Wait")
     world.say(issue, "alice", f"/hold {world.model} in staging because of the audit")
-    world.gateways.cache._redis.flushall()
+    world.gateways.cache.connection.flushall()
     world.register()
     world.look(ModelKey(world.repository.repo.full_name, world.model))
     world.settle()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bot.domain.keys import CommentKey, Key, PullRequestKey, RegisteredModelKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RegisteredModelKey, RepositoryKey
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
@@ -54,10 +54,10 @@ def queued(queue: WorkQueue) -> list[Key]:
         ("check_run", check(numbers=(7,)), [PULL]),
         ("check_run", check(), [REPOSITORY]),
         ("check_run", check(app=OWN, numbers=(7,)), []),
-        ("check_run", check(app=OWN, numbers=(7,), action="rerequested"), [PULL]),
+        ("check_run", check(app=OWN, numbers=(7,), action="rerequested"), [RecheckKey("acme/models", 7)]),
         ("check_run", check(action="created", numbers=(7,)), []),
         ("check_suite", check(kind="check_suite", action="rerequested", app=OWN, numbers=(7, 8)),
-         [PULL, PullRequestKey("acme/models", 8)]),
+         [RecheckKey("acme/models", 7), RecheckKey("acme/models", 8)]),
         ("check_suite", check(kind="check_suite", app=OWN, numbers=(7,)), []),
         ("status", {"context": "ci/build", "state": "success", "repository": SERVED}, [REPOSITORY]),
         ("status", {"context": "promotion/policy", "state": "success", "repository": SERVED}, []),

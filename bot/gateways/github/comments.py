@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bot.domain.commands import looks_like_commands
 from bot.domain.instructions import Answer, Answered, Instruction, Settled, parse_answer
 from bot.domain.pull_requests import Login
 from bot.gateways.github.api import KEPT, RepositoryApi, time_of
 from bot.gateways.github.client import GitHubRefusal
+
+STATUS: Final = "<!-- promotion-bot:status -->"
 
 
 class Reaction(StrEnum):
@@ -43,11 +46,18 @@ class Comment:
 class Log:
     """What was said to the bot in a repository and what it answered, as GitHub remembers both."""
 
-    def __init__(self, asked: Iterable[Comment], answers: Iterable[Answer]) -> None:
+    def __init__(
+        self, asked: Iterable[Comment], answers: Iterable[Answer], standing: Iterable[tuple[Comment, str]] = ()
+    ) -> None:
         self._asked = {comment.id: comment for comment in asked}
+        self._standing = {comment.issue: (comment.id, digest) for comment, digest in standing}
         self._answers: dict[int, dict[int, Answered]] = {}
         for answer in answers:
             self._answers.setdefault(answer.comment, {}).update(answer.lines)
+
+    def standing(self, issue: int) -> tuple[int, str] | None:
+        """The id of the bot's one comment under a person's pull request, and the digest of its text."""
+        return self._standing.get(issue)
 
     def answered(self, comment: int) -> Mapping[int, Answered]:
         """How each line of a comment was answered last; empty while it was not."""
@@ -63,6 +73,13 @@ class Log:
 
     def instructions(self) -> tuple[Instruction, ...]:
         """Every accepted command, oldest first; an edited or deleted comment says nothing any more."""
+        return self._told(Settled.DONE, Settled.WAITING)
+
+    def attempts(self) -> tuple[Instruction, ...]:
+        """Every command that was understood, oldest first, those that were refused too."""
+        return self._told(*Settled)
+
+    def _told(self, *settled: Settled) -> tuple[Instruction, ...]:
         found = [
             Instruction(
                 told=answered.told,
@@ -76,7 +93,7 @@ class Log:
             for comment in self._asked.values()
             if not comment.was_edited
             for number, answered in self.answered(comment.id).items()
-            if answered.told is not None and answered.settled is not Settled.REFUSED
+            if answered.told is not None and answered.settled in settled
         ]
         return tuple(sorted(found, key=lambda i: i.order))
 
@@ -120,10 +137,13 @@ class Comments:
         own = [c for c in comments if c.author == self._api.login() and not c.was_edited]
         answers = (parse_answer(c.body) for c in sorted(own, key=lambda c: c.id))
         people = (c for c in comments if not c.by_bot and c.author and c.author != self._api.login())
-        return Log(people, (answer for answer in answers if answer is not None))
+        standing = [(c, c.body.removeprefix(STATUS)) for c in comments if c.body.startswith(STATUS)]
+        return Log(people, (answer for answer in answers if answer is not None), standing)
 
     def _kept(self, row: dict[str, Any], *, is_known: bool) -> dict[str, Any] | None:
         """What is remembered of a comment; None where it has nothing to do with the bot."""
+        if Login(row["author"]) == self._api.login() and row["body"].startswith(STATUS):
+            return {**row, "body": STATUS + digest_of(row["body"])}
         if Login(row["author"]) == self._api.login():
             return {**row, "body": row["body"].partition("\n")[0]} if parse_answer(row["body"]) else None
         return {**row, "body": ""} if is_known or looks_like_commands(row["body"]) else None
@@ -132,9 +152,22 @@ class Comments:
         """Comment on an issue or a pull request."""
         self._api.write("POST", f"/issues/{issue}/comments", body=text)
 
+    def keep(self, issue: int, text: str) -> None:
+        """Have the bot's one comment under a person's pull request say `text`, which starts with its marker."""
+        there = self.log().standing(issue)
+        if there is None:
+            self.say(issue, text)
+        elif there[1] != digest_of(text):
+            self._api.write("PATCH", f"/issues/comments/{there[0]}", body=text)
+
     def react(self, number: int, reaction: Reaction) -> None:
         """React to a comment; GitHub keeps one of a kind from each."""
         self._api.write("POST", f"/issues/comments/{number}/reactions", content=reaction.value)
+
+
+def digest_of(text: str) -> str:
+    """A digest of a text that does not mind how its lines end."""
+    return hashlib.sha256(text.replace("\r\n", "\n").strip().encode()).hexdigest()
 
 
 def _comment_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -204,11 +204,26 @@ class Git:
     def point_branch(self, branch: str, sha: str) -> None:
         """Create the branch, or move what is left of an earlier try."""
         try:
-            self._api.write("POST", "/git/refs", ref=f"refs/heads/{branch}", sha=sha)
+            self._create_branch(branch, sha)
         except GitHubRefusal as refusal:
             if refusal.status != 422 or "exists" not in refusal.messages.lower():
                 raise
-            self._api.write("PATCH", f"/git/refs/heads/{quote(branch)}", sha=sha, force=True)
+            self._move_branch(branch, sha)
+
+    def renew_branch(self, branch: str, sha: str) -> None:
+        """Move the branch, or create it where somebody deleted it."""
+        try:
+            self._move_branch(branch, sha)
+        except GitHubRefusal as refusal:
+            if refusal.status not in (404, 422):
+                raise
+            self._create_branch(branch, sha)
+
+    def _create_branch(self, branch: str, sha: str) -> None:
+        self._api.write("POST", "/git/refs", ref=f"refs/heads/{branch}", sha=sha)
+
+    def _move_branch(self, branch: str, sha: str) -> None:
+        self._api.write("PATCH", f"/git/refs/heads/{quote(branch)}", sha=sha, force=True)
 
     def delete_branch(self, branch: str) -> None:
         """Delete the branch if it is there."""

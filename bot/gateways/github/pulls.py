@@ -148,6 +148,7 @@ def _pull_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "merged_at": row["merged_at"],
         "merge_commit_sha": row["merge_commit_sha"],
         "mergeable": row.get("mergeable"),
+        "behind": row.get("mergeable_state") == "behind",
         "url": row["html_url"],
     }
 
@@ -168,5 +169,6 @@ def _pull(row: Mapping[str, Any]) -> PullRequest:
         merged_at=time_of(row["merged_at"]) if row["merged_at"] else None,
         merge_commit_sha=row["merge_commit_sha"],
         mergeable=row["mergeable"],
+        behind=row.get("behind", False),
         url=row["url"],
     )

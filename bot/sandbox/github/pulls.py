@@ -231,6 +231,10 @@ class Pulls:
         tree = repo.git.merged_tree(base, pull.head_sha)
         if tree is None:
             raise ApiError(405, "Pull Request is not mergeable")
+        if repo.strict and not repo.git.is_ancestor(base, pull.head_sha):
+            raise ApiError(405, "Head branch is out of date. Review and try the merge again.")
+        if repo.reviews_required > sum(review["state"] == "APPROVED" for review in pull.reviews):
+            raise ApiError(405, "At least 1 approving review is required by reviewers with write access.")
         author = Person(
             login, f"{self._world.users.setdefault(login, self._world.next_id())}+{login}@users.noreply.github.com"
         )

@@ -206,7 +206,7 @@ class Shapes:
             shown |= {
                 "merged": pull.merged_at is not None,
                 "mergeable": pull.mergeable,
-                "mergeable_state": states[pull.mergeable],
+                "mergeable_state": "behind" if self._is_behind(repo, pull) else states[pull.mergeable],
                 "merged_by": self.user(pull.merged_by) if pull.merged_by else None,
                 "rebaseable": pull.mergeable,
                 "maintainer_can_modify": False,
@@ -255,6 +255,12 @@ class Shapes:
                 "patch_url": f"{html}.patch",
             }
         return shown
+
+    @staticmethod
+    def _is_behind(repo: Repo, pull: Pull) -> bool:
+        """Whether the repository's rules want a head that its base has moved away from to be brought up to date."""
+        base = repo.git.ref(f"refs/heads/{pull.base_ref}")
+        return bool(repo.strict and pull.mergeable and base and not repo.git.is_ancestor(base, pull.head_sha))
 
     def comment(self, repo: Repo, issue: Issue, comment: Comment) -> JSON:
         """https://docs.github.com/en/rest/issues/comments"""

@@ -118,6 +118,8 @@ class Repo:
     name: str
     git: GitStore
     private: bool = True
+    strict: bool = False  # whether heads must be up to date with their base
+    reviews_required: int = 0
     default_branch: str = "main"
     collaborators: dict[str, str] = field(default_factory=dict)
     apps: list[App] = field(default_factory=list)
