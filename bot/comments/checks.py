@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from bot.comments.markdown import inert, plain, prose, table
 from bot.comments.proposal import checks_table
 from bot.domain import naming
+from bot.domain.authorisation import WINDOW
 from bot.domain.backtest import Backtested, Difference, counted
 from bot.domain.gates import Gate, ProposedChange
 from bot.domain.manifest import Entry
@@ -81,9 +82,14 @@ def _title(gate: Gate) -> str:
         case CheckName.APPROVALS:
             return warning + _approved_by(gate)
         case CheckName.WINDOW:
-            return warning + "The window is open"
+            return warning + _window(gate)
         case _:
             return warning + "Waiting for evidence"
+
+
+def _window(gate: Gate) -> str:
+    overrides = {change.overrides[WINDOW].by for change in gate.changes if WINDOW in change.overrides}
+    return f"Overridden by {', '.join(sorted(overrides))}" if overrides else "The window is open"
 
 
 def _approved_by(gate: Gate) -> str:

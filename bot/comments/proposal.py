@@ -40,7 +40,13 @@ def body(standing: Standing, existing: str = "") -> str:
         evidence = "\n\n".join(_sections(standing.changes))
     elif standing.change is not None and standing.change.evaluation is not None:
         picture = [_picture(standing)] if standing.fate is Fate.OPEN and standing.pipeline else []
-        evidence = "\n\n".join([*picture, *_evidence(standing.change, standing.change.evaluation)])
+        evidence = "\n\n".join(
+            [
+                *_overrides(standing.change, standing.change.evaluation.verdict),
+                *picture,
+                *_evidence(standing.change, standing.change.evaluation),
+            ]
+        )
     else:
         evidence = existing.partition(_END)[2].strip() if _END in existing else ""
     return f"{_START}\n{head}\n{_END}\n\n{evidence}\n"
@@ -136,7 +142,6 @@ def _verdict(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
         if overridden and verdict.status is Status.PASS:
             says = f"passes with {overridden} check{'' if overridden == 1 else 's'} overridden"
         yield f"### {sign} {version} for **{change.environment}** {says}"
-    yield from _overrides(change, verdict)
     if rules is None:
         return
     if verdict.status is Status.FAIL:
@@ -161,11 +166,11 @@ def _needs(rules: Environment, needed: int) -> Iterator[str]:
 def _overrides(change: ProposedChange, verdict: Verdict) -> Iterator[str]:
     for outcome in verdict.outcomes:
         if outcome.override:
-            yield f"\n⚠️ {inert(outcome.check)} failed and was overridden by {prose(outcome.override)}"
+            yield f"⚠️ {inert(outcome.check)} failed and was overridden by {prose(outcome.override)}"
     if WINDOW in change.overrides:
         override = change.overrides[WINDOW]
         who = f"{inert(override.by)} in {override.source}"
-        yield f"\n⚠️ The window was overridden by {who}: {prose(override.told.reason)}"
+        yield f"⚠️ The window was overridden by {who}: {prose(override.told.reason)}"
 
 
 def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:

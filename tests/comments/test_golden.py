@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from bot.comments import by_person, checks, issues, proposal, release, replies
 from bot.comments.replies import Said as Line
 from bot.domain.approvals import ApprovalRule, Approvals
+from bot.domain.backtest import Backtested
 from bot.domain.board import Cell
 from bot.domain.comparison import compare
 from bot.domain.gates import Fate, Gate, ProposedChange, Standing
@@ -129,6 +130,14 @@ def shown(check: object) -> str:
     return f"{check.name}: {check.state}\n{check.title}\n\n{check.summary}\n"  # type: ignore[attr-defined]
 
 
+def backtested() -> tuple[Backtested, ...]:
+    verdicts = (Verdict("p", outcomes()), Verdict("p", outcomes()[:1]))
+    return tuple(
+        Backtested("fraud", number, "staging", NOW, then, verdict)
+        for number, then, verdict in ((1, Status.PASS, verdicts[0]), (2, Status.FAIL, verdicts[1]))
+    )
+
+
 def gate(name: CheckName, state: CheckState, *reasons: str, **fields: object) -> str:
     return shown(checks.check(replace(Gate(name, state, reasons, (change(),), "f1f2"), **fields)))  # type: ignore[arg-type]
 
@@ -170,6 +179,8 @@ TEXTS: dict[str, Callable[[], str]] = {
         changes=(change(approvals=Approvals(ApprovalRule(2), not_counted=("dana: trained the model",))),),
     ),
     "check-window": lambda: gate(CheckName.WINDOW, CheckState.ACTION_REQUIRED, "closed (weekend), opens Monday"),
+    "check-window-overridden": lambda: gate(CheckName.WINDOW, CheckState.SUCCESS, changes=(overridden(),)),
+    "check-backtest": lambda: shown(checks.backtest(backtested(), "f1f2")),
     "check-commit": lambda: shown(checks.has_no_effect("production", "fraud", REASONS)),
     "issue-refused": lambda: issue(
         issues.refused_change("fraud", "production", "c" * 40, entry(12), entry(9), REASONS)

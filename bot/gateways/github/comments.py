@@ -174,7 +174,7 @@ def _comment_row(row: Mapping[str, Any]) -> dict[str, Any]:
     user = row["user"] or {}
     return {
         "id": row["id"],
-        "issue": int(str(row["issue_url"]).rpartition("/")[2]),
+        "issue": int(str(row["issue_url"]).rstrip("/").rpartition("/")[2]),
         "author": user.get("login", ""),
         "by_bot": user.get("type") == "Bot",
         "body": row["body"] or "",
