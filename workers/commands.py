@@ -32,7 +32,7 @@ from bot.domain.commands import (
 )
 from bot.domain.errors import Refused
 from bot.domain.instructions import Instruction, Said, Settled, Told
-from bot.domain.keys import CommentKey, EnvironmentKey, ModelKey, PullRequestKey
+from bot.domain.keys import CommentKey, EnvironmentKey, ModelKey, PullRequestKey, RepositoryKey
 from bot.domain.promotion import decide
 from bot.domain.versions import RegisteredModel, VersionStatus
 from bot.gateways.github.comments import Comment, Reaction
@@ -286,6 +286,7 @@ class _Run:
             self._desk.look_at(ModelKey(self._view.name, told.model))
         else:
             self._desk.look_at(EnvironmentKey(self._view.name, told.environment))
+            self._desk.look_at(RepositoryKey(self._view.name))
         if any(pull.number == self._key.issue for pull in self._view.pull_requests):
             self._desk.look_at(PullRequestKey(self._view.name, self._key.issue))
         return Settled.DONE, text, told

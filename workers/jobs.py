@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bot.comments import issues
+from bot.domain.board import Cell, row
 from bot.domain.candidates import evaluations_needed
 from bot.domain.errors import Misconfigured
 from bot.domain.keys import (
@@ -100,6 +101,7 @@ def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways,
     effects = Effects(view, desk, model)
     for action in decide(world, now):
         effects.apply(action)
+    desk.queue.boards.show(repository, model, row(world))
 
 
 # --- a whole repository -----------------------------------------------------------------------------------------------
@@ -116,13 +118,16 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
     _report_files(repository, problems_at(view.files, view.head), desk, gateways)
     registered = {model.name: model for model in gateways.registry.models()}
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
+    rows: dict[str, tuple[Cell, ...]] = {}
     shared = _report_shared(view, registered.keys() | named, desk)
     for model in sorted((registered.keys() | named) - shared):
         if not view.pipeline.pipeline.owns(model):
             continue
         world = glance_at_model(view, model, registered.get(model), now)
+        rows[model] = row(world)
         if evaluations_needed(world, now) or decide(world, now):
             desk.look_at(ModelKey(repository, model))
+    desk.queue.boards.show_all(repository, rows)
     _queue_open_pull_requests(repository, desk, gateways)
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:

@@ -14,6 +14,7 @@ from bot.domain.manifest import Entry
 from bot.domain.pipeline import After
 from bot.domain.world import EnvironmentState, Observation
 
+DRIFTING: Final = "drifting: "  # how a note about drift begins
 _STARVED_AFTER: Final = 3  # versions in a row that were replaced before they had soaked
 
 
@@ -68,7 +69,7 @@ def _notes(world: Observation, state: EnvironmentState) -> Iterator[str]:
     elif state.desired != state.live:
         yield "the manifest says something else, which did not take effect"
     for drifted in drift_of(world, state):
-        yield f"drifting: {drifted.what}"
+        yield f"{DRIFTING}{drifted.what}"
     if _is_starved(world, state):
         yield "starved: versions before it are replaced faster than they soak"
 

@@ -24,6 +24,7 @@ import redis
 
 from bot.domain.errors import LostLock
 from bot.domain.keys import Key, dump_key, parse_key
+from bot.gateways.boards import Boards
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
 log = logging.getLogger("promotion-bot.queue")
@@ -157,6 +158,7 @@ class WorkQueue:
 
     def __init__(self, connection: redis.Redis, lease: float = 30.0) -> None:
         self._redis = connection
+        self.boards = Boards(connection)
         self.lease = lease
         self._claim = connection.register_script(_CLAIM)
         self._begin = connection.register_script(_BEGIN)

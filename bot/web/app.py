@@ -17,6 +17,7 @@ from bot.gateways.queue import WorkQueue
 from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
 from bot.web.answers import answer, answer_everywhere
+from bot.web.board import board
 from bot.web.bodies import Malformed, TooLarge, parse, read
 from bot.web.health import health
 from bot.web.signatures import github_signed, mlflow_signed
@@ -44,6 +45,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
         return Response(body, content_type=content_type)
 
     app.register_blueprint(health(queue))
+    app.register_blueprint(board(queue.boards))
     answer_everywhere(app)
     return app
 

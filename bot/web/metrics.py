@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from bot.domain.board import DRIFTING
 from bot.domain.errors import PromotionError
 from bot.gateways.queue import WorkQueue
 
@@ -92,3 +93,20 @@ class _QueueCollector(Collector):
                 seconds.add_metric([tally.kind, tally.result], tally.seconds)
             yield jobs
             yield seconds
+            yield from self._board()
+
+    def _board(self) -> Iterator[Metric]:
+        labels = ["repository", "environment"]
+        drifting = GaugeMetricFamily("promotion_drifting", "Models that differ from what was merged.", labels=labels)
+        held = GaugeMetricFamily("promotion_held", "Models that are on hold.", labels=labels)
+        counts: dict[tuple[str, str], list[int]] = {}
+        for row in self._queue.boards.rows():
+            for cell in row["cells"]:
+                count = counts.setdefault((row["repository"], cell["environment"]), [0, 0])
+                count[0] += any(note.startswith(DRIFTING) for note in cell["notes"])
+                count[1] += cell["hold"] is not None
+        for (repository, environment), (drifts, holds) in sorted(counts.items()):
+            drifting.add_metric([repository, environment], drifts)
+            held.add_metric([repository, environment], holds)
+        yield drifting
+        yield held

@@ -26,6 +26,7 @@ from bot.domain.keys import CommentKey, Key, RegisteredModelKey, RepositoryKey
 from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
 from bot.gateways.cache import Cache
+from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
@@ -50,6 +51,11 @@ class TestDesk:
     house: House
     key: Key
     lost: bool = False
+
+    @property
+    def queue(self) -> WorkQueue:
+        """The real one, of which a look uses the board."""
+        return WorkQueue(self.house.gateways.cache.connection)  # type: ignore[arg-type]
 
     def still_mine(self) -> None:
         if self.lost:

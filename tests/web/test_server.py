@@ -141,7 +141,7 @@ def test_a_header_with_an_underscore_does_not_pass_for_another(port: int) -> Non
 
 
 @pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("path", ["/%", "/%00", "/%ff%fe", "/..%2f..", "/webhooks%252fgithub", "//", "/healthz/"])
+@pytest.mark.parametrize("path", ["/%", "/%00", "/%ff%fe", "/..%2f..", "/webhooks%252fgithub", "//x", "/healthz/"])
 def test_odd_paths_are_not_found(port: int, path: str) -> None:
     assert send(port, f"GET {path} HTTP/1.1\nHost: x")[0] in (400, 404)
 

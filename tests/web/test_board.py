@@ -1,0 +1,61 @@
+"""The board, as the workers saw it last: the page, the JSON, the metrics."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from flask.testing import FlaskClient
+
+from bot.domain.board import Cell
+from bot.domain.instructions import Holding, HoldKind
+from bot.domain.manifest import Entry
+from bot.gateways.queue import WorkQueue
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret, Settings
+from bot.web.app import create_app
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+LIVE = Cell("fraud", "staging", Entry(12, f"sha256:{0:064x}", "1.4.0"), NOW, ((13, 41),))
+HELD = Cell(
+    "fraud", "production", hold=Holding(HoldKind.COMMAND, "<script>alert(1)</script>"), notes=("drifting: the alias",)
+)
+
+
+def test_the_board_is_filled_by_the_workers(web: FlaskClient, queue: WorkQueue) -> None:
+    empty = web.get("/")
+    assert empty.status_code == 200
+    assert "No model was seen yet" in empty.text
+    queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD), "gone": (LIVE,)})
+    queue.boards.show_all("acme/risk", {"churn": (Cell("churn", "staging"),)})
+    queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD)})
+    page = web.get("/")
+    assert "<strong>v12</strong>" in page.text
+    assert "v13 proposed in #41" in page.text
+    assert "&lt;script&gt;" in page.text
+    assert "<script" not in page.text
+    assert "gone" not in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_boards_data_is_there_as_json(web: FlaskClient, queue: WorkQueue) -> None:
+    queue.boards.show("acme/models", "fraud", (LIVE, HELD))
+    (row,) = json.loads(web.get("/api/v1/board").data)["models"]
+    assert (row["repository"], row["model"]) == ("acme/models", "fraud")
+    assert row["cells"][0]["live"] == {"version": 12, "digest": f"sha256:{0:064x}", "release": "1.4.0"}
+    assert json.loads(web.get("/api/v1/models/fraud").data)["models"] == [row]
+    assert web.get("/api/v1/models/a/b").status_code == 404
+
+
+def test_drift_and_holds_are_measured(web: FlaskClient, queue: WorkQueue) -> None:
+    queue.boards.show("acme/models", "fraud", (LIVE, HELD))
+    text = web.get("/metrics").text
+    assert 'promotion_drifting{environment="production",repository="acme/models"} 1.0' in text
+    assert 'promotion_drifting{environment="staging",repository="acme/models"} 0.0' in text
+    assert 'promotion_held{environment="production",repository="acme/models"} 1.0' in text
+
+
+def test_without_redis_the_board_says_so(settings: Settings) -> None:
+    web = create_app(settings, WorkQueue(connect(Secret("redis://127.0.0.1:1")))).test_client()
+    assert web.get("/").status_code == 503
+    assert web.get("/api/v1/board").status_code == 503
