@@ -15,6 +15,7 @@ from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachabl
 _COMMANDS: Final[Mapping[str, str]] = {
     "compare": "Two versions of a model side by side.",
     "demo": "The whole story on this machine: real models, a real registry, a local GitHub stand-in.",
+    "doctor": "Check every credential, permission, webhook and file; say what to mend.",
     "download": "A model's files, verified against the manifest's digest.",
     "drift": "Where the registry differs from what was merged.",
     "history": "Who promoted what, when, why, on what evidence.",

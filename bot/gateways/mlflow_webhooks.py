@@ -58,6 +58,19 @@ def ensure_webhook(
     return WebhookState(first.webhook_id, (*changes, *(f"double {double.webhook_id} deleted" for double in doubles)))
 
 
+def inspect_webhook(api: MlflowApi, name: str, url: str, events: Collection[str] = WEBHOOK_EVENTS) -> tuple[str, ...]:
+    """What `ensure_webhook` would change, in words; nothing is changed."""
+    with_name = [webhook for webhook in _webhooks(api) if webhook.name == name]
+    if not with_name:
+        return ("there is none",)
+    first, *doubles = sorted(with_name, key=lambda webhook: (webhook.creation_timestamp, webhook.webhook_id))
+    has = {str(event) for event in first.events}
+    found = [] if first.url == url else [f"it delivers to {redacted(first.url)} instead of {redacted(url)}"]
+    found += [] if has == set(events) else ["its events are not those that the bot needs"]
+    found += [] if first.status.is_active() else ["it is switched off"]
+    return (*found, *(f"there is a double of it, {double.webhook_id}" for double in doubles))
+
+
 def _webhooks(api: MlflowApi) -> list[Webhook]:
     found: list[Webhook] = []
     token: str | None = None

@@ -152,6 +152,30 @@ def test_lineage_tells_where_a_version_comes_from(world: House, run: Run) -> Non
     assert "trained_by: dana" in run("lineage", world.model, "1").stdout
 
 
+def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_WEBHOOK_SECRET", "m")
+    monkeypatch.setenv("GITHUB_WEBHOOK_SECRET", "g")
+    well = run("doctor", "--json")
+    assert well.exit_code == 0, well.output
+    states = {each["what"]: each["state"] for each in json.loads(well.stdout)}
+    assert states["MLflow registry"] == states["GitHub sign-in"] == "good"
+    assert states["acme/models: pipeline, policies, manifest"] == "good"
+    assert states["MLflow webhook"] == "unknown"
+
+    broken = (world.repository.file("policies/staging.yaml") or "").replace("at_least", "at_leest")
+    pipeline = (world.repository.file("promotion.yaml") or "").replace("[carol]", '["@acme/nobody"]')
+    world.repository.push({"promotion.yaml": pipeline})
+    ill = run("doctor")
+    assert ill.exit_code == 1
+    assert "✗ acme/models: production: the members of @acme/nobody cannot be read" in ill.stdout
+    world.repository.push({"policies/staging.yaml": broken})
+    worse = run("doctor")
+    assert worse.exit_code == 1
+    assert "did you mean “at_least”" in worse.stdout
+    monkeypatch.setenv("PROMOTION_PUBLIC_URL", "https://bot.example.com")
+    assert "MLflow webhook: there is none: run `promotion-bot webhooks sync`" in run("doctor").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "login", "error"),
     [

@@ -89,6 +89,20 @@ class GitHubClient:
             return str(self.get("", "/user")["login"])
         return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
 
+    def permissions(self, repository: str) -> dict[str, str]:
+        """What the App may do in a repository, as GitHub says now; raises Misconfigured where it is not installed."""
+        try:
+            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
+        except GitHubRefusal as refusal:
+            raise self._not_installed(repository) from refusal
+        return {str(name): str(level) for name, level in (answer.get("permissions") or {}).items()}
+
+    def _not_installed(self, repository: str) -> Misconfigured:
+        return Misconfigured(
+            f"the GitHub App {self.app_id} is not installed on {repository}: install it there, or take the"
+            " repository out of PROMOTION_REPOSITORIES"
+        )
+
     def prepare(self, repository: str) -> None:
         """Sign in now, so that processes forked afterwards share the installation's token while it is valid."""
         requester = self._requester(repository)
@@ -211,10 +225,7 @@ class GitHubClient:
         try:
             answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
         except GitHubRefusal as refusal:
-            raise Misconfigured(
-                f"the GitHub App {self.app_id} is not installed on {repository}: install it there, or take the"
-                " repository out of PROMOTION_REPOSITORIES"
-            ) from refusal
+            raise self._not_installed(repository) from refusal
         self._cache.set(key, str(answer["id"]).encode(), _DAY)
         return int(answer["id"])
 

@@ -66,6 +66,10 @@ _COUNTS: Final = (
     "watchers",
     "watchers_count",
 )
+APP_PERMISSIONS = {
+    **dict.fromkeys(("checks", "contents", "deployments", "issues", "pull_requests"), "write"),
+    **dict.fromkeys(("members", "metadata", "statuses"), "read"),
+}
 REACTIONS: Final = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
 BORN: Final = "2026-01-01T00:00:00Z"
 UNSIGNED: Final[Any] = {

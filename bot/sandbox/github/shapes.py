@@ -114,7 +114,7 @@ class Shapes:
             "html_url": f"{self._world.url}/apps/{app.slug}",
             "created_at": links.BORN,
             "updated_at": links.BORN,
-            "permissions": {"contents": "write", "checks": "write", "deployments": "write"},
+            "permissions": dict(links.APP_PERMISSIONS),
             "events": ["push", "pull_request"],
         }
 
