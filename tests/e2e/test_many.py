@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.keys import EnvironmentKey, ModelKey, PullRequestKey, RegisteredModelKey
+from bot.gateways.github.pace import Limits
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, TestDesk, house
 from workers.look_at_batch import look_at_batch
@@ -195,3 +196,23 @@ def test_the_candidates_of_an_environment_are_proposed_in_one_pull_request(
         built.look(PullRequestKey(built.repository.repo.full_name, group.number))
         assert "Merged and live" in group.body
         assert built.repository.branches() == ["main"]
+
+
+def test_many_registrations_are_proposed_in_their_order_below_githubs_limit(
+    registry_url: str, cache_url: Secret
+) -> None:
+    prefix = f"many-{time.time_ns()}"
+    with house(registry_url, cache_url, model=f"{prefix}-0", owns=f"{prefix}-*") as built:
+        pace = built.gateways.github_client._pace
+        pace._limits = Limits(content=((3, 1.5),))
+        names = [f"{prefix}-{number}" for number in range(8)]
+        for name in names:
+            built.register(model=name)
+        for name in names:
+            built.look(ModelKey(built.repository.repo.full_name, name))
+        opened = [pull.head_ref.rpartition("/")[2] for pull in built.repository.pulls("all")]
+        assert opened == [f"{name}-v1" for name in names]
+        times = [seen.at for seen in built.github.requests if (seen.method, seen.path[-6:]) == ("POST", "/pulls")]
+        assert len(times) == 8
+        assert all(later - earlier >= 1.4 for earlier, later in zip(times, times[3:], strict=False))
+        assert not [seen for seen in built.github.requests if seen.status in (403, 429)]

@@ -26,12 +26,13 @@ _LIMIT: Final = 5000  # requests an hour, as GitHub allows a person (https://doc
 
 @dataclass(frozen=True)
 class Seen:
-    """One request to the API, for counting."""
+    """One request to the API, for counting; `at` is in seconds of a clock that only goes forward."""
 
     method: str
     path: str
     status: int
     login: str
+    at: float = 0.0
 
 
 @dataclass
@@ -122,7 +123,8 @@ class Server:
         self._left[login] = left - 1
 
     def _said(self, request: Request, actor: Token | None, response: Response) -> Response:
-        self.requests.append(Seen(request.method, request.path, response.status_code, actor.login if actor else ""))
+        login = actor.login if actor else ""
+        self.requests.append(Seen(request.method, request.path, response.status_code, login, time.monotonic()))
         login = actor.login if actor else ""
         if response.status_code == 304:
             self._left[login] = self._left.get(login, _LIMIT) + 1  # costs nothing
