@@ -156,6 +156,21 @@ class SandboxRepository:
         with self.github.world.lock:
             return self.pull(self._house.pulls.create(self.repo, title, branch, "main", body, as_user).number)
 
+    def open_pull_from_fork(
+        self, branch: str, files: Mapping[str, str | None], title: str, as_user: str
+    ) -> SandboxPull:
+        """Open a pull request of a branch in somebody's fork, with one commit on today's main."""
+        with self.github.world.lock:
+            git, world = self.repo.git, self.github.world
+            contents = {path: text.encode() if text is not None else None for path, text in files.items()}
+            tree = git.tree_with(str(git.repo[self.head()].tree_id), contents)
+            sha = git.commit(tree, [self.head()], title, Person(as_user, f"1+{as_user}@users.noreply.github.com"))
+            name = f"{as_user}/{self.repo.name}"
+            fork = world.repos.get(name.lower()) or Repo(world.next_id(), as_user, self.repo.name, git)
+            world.repos[name.lower()] = fork
+            pull = self._house.pulls.create_from_fork(self.repo, fork, title, branch, sha, as_user)
+            return self.pull(pull.number)
+
     def revert(self, number: int, as_user: str) -> SandboxPull:
         """Press GitHub's revert button on a merged pull request."""
         with self.github.world.lock:

@@ -34,9 +34,17 @@ class Pulls:
         if repo.git.is_ancestor(head_sha, base_sha):
             message = f"No commits between {base} and {head}"
             raise ApiError(422, "Validation Failed", {"resource": "PullRequest", "code": "custom", "message": message})
+        return self._open(repo, Pull(0, head, base, head_sha, base_sha), title, body, login)
+
+    def create_from_fork(self, repo: Repo, fork: Repo, title: str, head: str, sha: str, login: str) -> Pull:
+        """Open a pull request whose branch is in a fork; its commits can be read here too, as GitHub has it."""
+        base = repo.git.ref(f"refs/heads/{repo.default_branch}") or ""
+        return self._open(repo, Pull(0, head, repo.default_branch, sha, base, fork=fork), title, "", login)
+
+    def _open(self, repo: Repo, pull: Pull, title: str, body: str, login: str) -> Pull:
         now = self._world.clock()
         issue = Issue(repo.next_number(), title, body, login, now, now)
-        pull = Pull(issue.number, head, base, head_sha, base_sha)
+        pull.number, head_sha = issue.number, pull.head_sha
         repo.issues[issue.number], repo.pulls[issue.number] = issue, pull
         repo.git.set_ref(f"refs/pull/{issue.number}/head", head_sha)
         self.announce(repo, issue, "opened", login)
@@ -84,7 +92,7 @@ class Pulls:
             issue = repo.issues[pull.number]
             if issue.state != "open":
                 continue
-            if pull.head_ref == branch and pull.head_sha != sha:
+            if pull.head_ref == branch and pull.head_sha != sha and pull.fork is None:
                 pull.head_sha = sha
                 repo.git.set_ref(f"refs/pull/{pull.number}/head", sha)
                 self._unknown(pull)
@@ -102,7 +110,7 @@ class Pulls:
         branch = ref.removeprefix("refs/heads/")
         for pull in repo.pulls.values():
             issue = repo.issues[pull.number]
-            if pull.head_ref == branch and issue.state == "open":
+            if pull.head_ref == branch and issue.state == "open" and pull.fork is None:
                 self.set_state(repo, issue, "closed", login)
         self._webhooks.emit(repo, "delete", login, ref=branch, ref_type="branch", pusher_type="user")
 

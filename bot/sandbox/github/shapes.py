@@ -196,7 +196,7 @@ class Shapes:
             "assignees": [],
             "requested_reviewers": [self.user(login) for login in pull.reviewers],
             "requested_teams": [],
-            "head": self._side(repo, pull.head_ref, pull.head_sha),
+            "head": self._side(pull.fork or repo, pull.head_ref, pull.head_sha),
             "base": self._side(repo, pull.base_ref, pull.base_sha),
             "author_association": "COLLABORATOR",
             "auto_merge": None,

@@ -67,6 +67,7 @@ class Pull:
     mergeable: bool | None = None
     computed_for: tuple[str, str] | None = None
     reviews: list[dict[str, Any]] = field(default_factory=list)
+    fork: Repo | None = None  # where the head is, if it is not here
     reviewers: list[str] = field(default_factory=list)
     team_reviewers: list[str] = field(default_factory=list)
 
