@@ -107,6 +107,7 @@ class PullRequestObserver:
             reasons=reasons,
             since=since,
             hold=self._hold(pull, observed),
+            went_back=judged is not None and judged.went_back is not None,
             not_merged=self._view.refusal_of(pull.head_sha) if pull.is_open else "",
             request=self._request(pull),
             pipeline=self._view.live_in_each(observed.changes[0].model)

@@ -59,6 +59,8 @@ def _status(standing: Standing) -> Iterator[str]:
         case Fate.LIVE:
             since = f" since {standing.since:%Y-%m-%d %H:%M} UTC" if standing.since else ""
             yield f"### 🟢 Merged and live{since}\n{LIVE_MARKER}"
+            if standing.went_back:
+                yield "\n⏸️ It went back, so nothing newer is proposed until `/resume` or a newer `/promote`."
         case Fate.LOST:
             yield f"### ⚠️ Merged, but its version is not in the registry any more\n{LIVE_MARKER}"
         case Fate.NO_EFFECT:

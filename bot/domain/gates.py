@@ -79,7 +79,7 @@ class Standing:
     """What the text of a proposal says: its fate, its evidence, and its neighbours.
 
     `pipeline` is what is live in each environment, in the pipeline's order; `not_merged` why GitHub did not let the bot
-    merge it.
+    merge it; `went_back` that what was merged is a rollback.
     """
 
     fate: Fate
@@ -94,6 +94,7 @@ class Standing:
     request: Instruction | None = None
     pipeline: tuple[tuple[str, Entry | None], ...] = ()
     not_merged: str = ""
+    went_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "proposal-rollback": lambda: proposal.body(standing(change=change(ChangeKind.ROLLBACK, evaluation=evaluation()))),
     "proposal-batch": lambda: proposal.body(standing(change=None, changes=batch())),
     "proposal-live": lambda: proposal.body(Standing(Fate.LIVE, "fraud", since=NOW), proposal.body(standing())),
+    "proposal-went-back": lambda: proposal.body(Standing(Fate.LIVE, "fraud", since=NOW, went_back=True)),
     "proposal-no-effect": lambda: proposal.body(Standing(Fate.NO_EFFECT, "fraud", reasons=REASONS)),
     "proposal-closed": lambda: proposal.body(Standing(Fate.CLOSED, "fraud", superseded_by=50)),
     "by-person": lambda: by_person.body("fraud", "production", entry(12)),

@@ -153,6 +153,7 @@ def test_rollback_proposes_what_was_live_before_in_one_look_and_holds(steered: H
     back.merge("dana-ds")
     steered.settle()
     assert steered.stage(1) == "Production"
+    assert "nothing newer is proposed until `/resume`" in back.body
     assert live(steered, "production") == 1
     assert steered.proposal("production", 3) is None
     issue = steered.repository.open_issue("Better now")
