@@ -57,7 +57,7 @@ from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from bot.gateways.github.comments import Reaction
 from workers.comparison import compared
-from workers.execution import Desk
+from workers.desk import Desk
 from workers.repository_view import RepositoryView
 
 log = logging.getLogger("promotion-bot.worker")

@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.comments import replies
 from bot.domain.actions import AnswerRequest
+from bot.domain.command_lines import lines_of
 from bot.domain.commands import (
     MOST_COMMANDS,
     AskStatus,
@@ -27,7 +28,6 @@ from bot.domain.commands import (
     Resume,
     Rollback,
     Validate,
-    lines_of,
     parse,
 )
 from bot.domain.errors import Refused
@@ -45,7 +45,7 @@ from workers.apply import Effects, reaction_for
 from workers.approvers import login_of, permitted
 from workers.board import board
 from workers.comparison import compared
-from workers.execution import Desk
+from workers.desk import Desk
 from workers.look_at_pull_request import Writing, decide_gates, open_actions
 from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import PullRequestObserver

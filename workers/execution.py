@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +18,7 @@ from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
+from workers.desk import Desk
 
 log = logging.getLogger("promotion-bot.worker")
 
@@ -38,26 +37,6 @@ class Result(StrEnum):
     LOST = "lost"
     FAILED = "failed"
     KILLED = "killed"
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a look may do with the queue."""
-
-    queue: WorkQueue
-    claimed: Claimed
-
-    def still_mine(self) -> None:
-        """Raise LostLock if another worker has taken the key over; asked before each effect."""
-        self.queue.still_mine(self.claimed)
-
-    def look_at(self, key: Key) -> None:
-        """Queue another key, or this one once more after this run."""
-        self.queue.request(key)
-
-    def look_again(self, at: datetime) -> None:
-        """Queue this key for a later moment."""
-        self.queue.request_at(self.claimed.key, at)
 
 
 def execute(key_text: str, token: str) -> None:

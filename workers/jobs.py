@@ -30,7 +30,7 @@ from policies.documents import InvalidDocument, Problem
 from workers.apply import Effects
 from workers.commands import look_at_comment
 from workers.deploy_files import DeployFiles
-from workers.execution import Desk
+from workers.desk import Desk
 from workers.look_at_batch import look_at_batch
 from workers.look_at_pull_request import Writing, look_at_pull_request
 from workers.observe import glance_at_model, observe_model

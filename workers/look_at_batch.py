@@ -14,7 +14,7 @@ from bot.domain.pipeline import Environment, Merge
 from bot.domain.pull_requests import CheckState, PullRequest
 from bot.domain.world import Observation
 from workers.apply import Effects
-from workers.execution import Desk
+from workers.desk import Desk
 from workers.look_at_pull_request import decide_gates
 from workers.observe import evaluate_versions, glance_at_model
 from workers.observe_pull_request import PullRequestObserver

@@ -28,7 +28,7 @@ from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from workers.apply import Effects, body_of, says_the_same
 from workers.backtest import History, backtest
-from workers.execution import Desk
+from workers.desk import Desk
 from workers.observe_pull_request import PullRequestObserver, observe_repair
 from workers.repository_view import RepositoryView
 

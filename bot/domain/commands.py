@@ -6,23 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
 from bot.domain.errors import Refused
 from policies.documents import did_you_mean
 
-LARGEST_COMMENT: Final = 65_536  # characters; GitHub's own limit
 MOST_COMMANDS: Final = 20  # in one comment
-_COMMAND = re.compile(r"/[A-Za-z][\w-]*(?=\s|$)")
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
-# What is copied from one of the bot's answers may hold a space of no width, which keeps names from being mentions.
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _VERSION = re.compile(r"[vV]?(\d{1,9})", re.ASCII)
 _LONGEST_REASON: Final = 500  # characters
 
@@ -355,49 +348,6 @@ def parse(line: Line, place: Place) -> Command:
     return spec.read(_Words(rest, spec.usage), place)
 
 
-def lines_of(comment: str) -> tuple[Line, ...]:
-    """The lines of a comment that are commands, as GitHub's Markdown reads it: none in quotes, code, lists or HTML."""
-    text = _INVISIBLE.sub("", comment[:LARGEST_COMMENT].replace("\r\n", "\n").replace("\r", "\n"))
-    source = text.split("\n")
-    found: list[Line] = []
-    for token in _paragraphs(text):
-        first, last = token.map or (0, 0)
-        wanted = [
-            (number, line) for number, line in enumerate(source[first:last], first + 1) if _COMMAND.match(line.strip())
-        ]
-        starts = [start for start in _line_starts(token.children or ()) if _COMMAND.match(start)]
-        for start in starts:
-            while wanted:
-                number, line = wanted.pop(0)
-                if line.strip().split()[0] == start.split()[0]:
-                    found.append(Line(number, line.strip()))
-                    break
-    return tuple(found)
-
-
 def looks_like_commands(comment: str) -> bool:
     """Whether any line could be a command: cheap, and never false for a comment that has one."""
     return re.search(r"^[ \t]*/[A-Za-z]", comment, re.MULTILINE) is not None
-
-
-def _paragraphs(text: str) -> Iterator[Token]:
-    """The text of every paragraph and heading that stands on its own, outside quotes, lists and tables."""
-    depth = 0
-    for token in MarkdownIt("commonmark").parse(text):
-        if token.type in ("blockquote_open", "bullet_list_open", "ordered_list_open"):
-            depth += 1
-        elif token.type in ("blockquote_close", "bullet_list_close", "ordered_list_close"):
-            depth -= 1
-        elif token.type == "inline" and depth == 0:
-            yield token
-
-
-def _line_starts(children: Sequence[Token]) -> Iterator[str]:
-    """The text with which each line of a paragraph starts; empty where it starts with something else than text."""
-    fresh = True
-    for child in children:
-        if child.type in ("softbreak", "hardbreak"):
-            fresh = True
-        elif fresh:
-            yield child.content if child.type == "text" else ""
-            fresh = False

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.domain.command_lines import lines_of
 from bot.domain.commands import (
     TABLE,
     AskStatus,
@@ -27,7 +28,6 @@ from bot.domain.commands import (
     Resume,
     Rollback,
     Validate,
-    lines_of,
     looks_like_commands,
     parse,
 )

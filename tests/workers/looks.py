@@ -14,7 +14,7 @@ from bot.domain.errors import Unreachable
 from bot.domain.keys import Key, ModelKey, dump_key
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
-from workers.execution import Desk
+from workers.desk import Desk
 
 
 def look_at(key: Key, desk: Desk, _gateways: object) -> None:

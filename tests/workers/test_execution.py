@@ -12,7 +12,8 @@ from bot.domain.errors import LostLock, Misconfigured, Refused, Unreachable
 from bot.domain.keys import ModelKey, RepositoryKey
 from bot.gateways.queue import Claimed, WorkQueue
 from tests.conftest import wait_until
-from workers.execution import Desk, Result, backoff, give_back, run
+from workers.desk import Desk
+from workers.execution import Result, backoff, give_back, run
 
 KEY = ModelKey("acme/models", "fraud-detector")
 

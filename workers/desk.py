@@ -1,0 +1,29 @@
+"""What a look may do with the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.keys import Key
+from bot.gateways.queue import Claimed, WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a look may do with the queue."""
+
+    queue: WorkQueue
+    claimed: Claimed
+
+    def still_mine(self) -> None:
+        """Raise LostLock if another worker has taken the key over; asked before each effect."""
+        self.queue.still_mine(self.claimed)
+
+    def look_at(self, key: Key) -> None:
+        """Queue another key, or this one once more after this run."""
+        self.queue.request(key)
+
+    def look_again(self, at: datetime) -> None:
+        """Queue this key for a later moment."""
+        self.queue.request_at(self.claimed.key, at)
