@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import click
 
-from bot.cli import options
+from bot.cli import options, output
 from bot.domain.keys import RepositoryKey
 
 
 @click.command("sweep", help="Look at everything once, now.")
-def command() -> None:
+@output.as_json
+def command(as_json: bool) -> None:
     """Queue every served repository; a running worker does the rest."""
     settings = options.with_shared_queue(options.prepared(), "sweep")
     from workers.execution import open_queue
 
     open_queue(settings).request(*(RepositoryKey(repository) for repository in settings.repositories))
-    click.echo(f"queued: {', '.join(settings.repositories)}")
+    if as_json:
+        output.print_json({"queued": list(settings.repositories)})
+    else:
+        click.echo(f"queued: {', '.join(settings.repositories)}")

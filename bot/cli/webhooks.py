@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bot.cli import options
+from bot.cli import options, output
 from bot.domain.errors import Misconfigured
 
 
@@ -14,7 +14,8 @@ def command() -> None:
 
 
 @command.command("sync")
-def sync() -> None:
+@output.as_json
+def sync(as_json: bool) -> None:
     """Create the MLflow webhook, or repair it."""
     settings = options.prepared()
     if settings.public_url is None:
@@ -25,4 +26,7 @@ def sync() -> None:
     api = MlflowApi(settings.mlflow_tracking_uri, settings.mlflow_registry_uri)
     url = f"{settings.public_url}/webhooks/mlflow"
     state = ensure_webhook(api, "promotion-bot", url, settings.mlflow_webhook_secrets[0].reveal())
-    click.echo(f"{url}: {', '.join(state.changes) or 'as it should be'}")
+    if as_json:
+        output.print_json({"url": url, "webhook_id": state.webhook_id, "changes": list(state.changes)})
+    else:
+        click.echo(f"{url}: {', '.join(state.changes) or 'as it should be'}")
