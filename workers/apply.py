@@ -12,6 +12,7 @@ from bot.domain.actions import (
     Action,
     AnswerRequest,
     CloseDrift,
+    CloseGroup,
     CloseLostVersion,
     CloseProposal,
     CloseRefusedChange,
@@ -126,6 +127,10 @@ class Effects:
                 self._open_group(environment, branch, members)
             case RenewGroup(environment, branch, entries):
                 self._repository.git.renew_branch(branch, self._commit(environment, branch, entries))
+            case CloseGroup(number, branch):
+                self._repository.pulls.add_labels(number, [naming.SUPERSEDED_LABEL])
+                self._repository.git.delete_branch(branch)
+                self._repository.pulls.close(number)
             case AnswerRequest():
                 self._answer(action)
             case LabelProposal(environment, number):

@@ -35,7 +35,12 @@ def _observe(view: RepositoryView, rules: Environment, now: datetime) -> Batch:
     observer = PullRequestObserver(view, now)
     prefix = naming.group_branch(rules.name, "")
     groups = tuple(p for p in view.pull_requests if observer.is_own(p) and p.head_ref.startswith(prefix))
-    batch = Batch(view.name, rules, (), groups, {})
+    refused: dict[str, int] = {}
+    for group in groups:
+        if not group.is_open and group.merged_at is None and naming.SUPERSEDED_LABEL not in group.labels:
+            for model, entry in observer.proposed_entries(group, rules.name).items():
+                refused[model] = max(entry.version, refused.get(model, 0))
+    batch = Batch(view.name, rules, (), groups, {}, refused)
     entries: dict[str, Entry] = {}
     conflicts = False
     if batch.open_groups:

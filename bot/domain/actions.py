@@ -212,6 +212,14 @@ class RenewGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseGroup:
+    """Close a batch that was overtaken, marked as such: what a person closes is refused, what the bot closes is not."""
+
+    number: int
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRequest:
     """Tell who asked for a version what came of it: proposed, or refused for `reason` or by the verdict."""
 
@@ -342,6 +350,7 @@ Action = (
     | OpenProposal
     | OpenGroup
     | RenewGroup
+    | CloseGroup
     | AnswerRequest
     | SetModelTags
     | LabelProposal

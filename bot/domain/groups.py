@@ -7,14 +7,14 @@ out without hurting the others; what came after the firing waits for the next on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from croniter import croniter
 
 from bot.domain import naming
-from bot.domain.actions import Action, CloseProposal, LookAgain, LookAt, OpenGroup, RenewGroup
+from bot.domain.actions import Action, CloseGroup, LookAgain, LookAt, OpenGroup, RenewGroup
 from bot.domain.candidates import passing_candidate
 from bot.domain.keys import PullRequestKey
 from bot.domain.manifest import Entry
@@ -55,7 +55,8 @@ class Batch:
     """One environment with a schedule, seen at one moment.
 
     `worlds` are its models, evaluated. `groups` are all batches of the bot's that there ever were; `entries` what the
-    open one's head changes, by model; `conflicts` says that GitHub cannot merge it any more.
+    open one's head changes, by model; `refused` the newest version of each model that a person refused by closing a
+    batch; `conflicts` says that GitHub cannot merge the open one any more.
     """
 
     repository: str
@@ -63,6 +64,7 @@ class Batch:
     worlds: tuple[Observation, ...]
     groups: tuple[PullRequest, ...]
     entries: Mapping[str, Entry]
+    refused: Mapping[str, int] = field(default_factory=dict)
     conflicts: bool = False
 
     @property
@@ -86,7 +88,7 @@ def decide_batch(batch: Batch, now: datetime) -> Iterator[Action]:
             yield from _keep(batch, standing)
         return
     for group in batch.open_groups:
-        yield CloseProposal(batch.rules.name, group.number, group.head_ref, "superseded by the next batch")
+        yield CloseGroup(group.number, group.head_ref)
         yield LookAt(PullRequestKey(batch.repository, group.number))
     yield OpenGroup(batch.rules.name, firing.branch, members)
 
@@ -100,6 +102,8 @@ def _candidates(batch: Batch, firing: Firing) -> Mapping[str, Evaluation]:
         version = world.version(candidate.entry.version) if candidate else None
         if candidate is None or version is None or version.created_at > firing.at or state.open_proposals:
             continue
+        if version.version <= batch.refused.get(world.model, 0):
+            continue
         if state.desired is None or state.desired.version != candidate.entry.version:
             found[world.model] = candidate
     return found
@@ -109,7 +113,7 @@ def _keep(batch: Batch, group: PullRequest) -> Iterator[Action]:
     """Have the open batch hold what may still go live of it."""
     stays = {model: entry for model, entry in batch.entries.items() if _may_stay(batch, model, entry)}
     if not stays:
-        yield CloseProposal(batch.rules.name, group.number, group.head_ref, "nothing of it may go live any more")
+        yield CloseGroup(group.number, group.head_ref)
         yield LookAt(PullRequestKey(batch.repository, group.number))
     elif batch.conflicts or stays != dict(batch.entries):
         yield RenewGroup(batch.rules.name, group.head_ref, stays)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bot.domain.manifest import Entry
 
 PROMOTION_LABEL = "promotion"
+SUPERSEDED_LABEL = "superseded"
 BACKTEST_CHECK = "promotion/backtest"
 BRANCH_PREFIX = "promotion/"
 

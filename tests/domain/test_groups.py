@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.domain.actions import CloseProposal, OpenGroup, RenewGroup
+from bot.domain.actions import CloseGroup, OpenGroup, RenewGroup
 from bot.domain.groups import Batch, decide_batch, last_firing, next_firing
 from bot.domain.instructions import Instruction, Said, Told
 from bot.domain.manifest import Entry
@@ -98,7 +98,7 @@ def batch(*worlds: Observation, groups: tuple[PullRequest, ...] = (), entries: t
 
 
 def done(found: Batch) -> list[object]:
-    return [a for a in decide_batch(found, NOW) if isinstance(a, OpenGroup | RenewGroup | CloseProposal)]
+    return [a for a in decide_batch(found, NOW) if isinstance(a, OpenGroup | RenewGroup | CloseGroup)]
 
 
 def test_the_candidates_of_the_firing_are_opened_together() -> None:
@@ -117,7 +117,7 @@ def test_nothing_is_opened_without_candidates_or_twice() -> None:
 def test_an_older_batch_makes_way() -> None:
     older = group(3, "group-2026-11-20")
     closed, opened = done(batch(world("a"), groups=(older,), entries=("a",)))
-    assert isinstance(closed, CloseProposal)
+    assert isinstance(closed, CloseGroup)
     assert closed.number == 3
     assert isinstance(opened, OpenGroup)
 
@@ -131,10 +131,16 @@ def test_a_model_that_fails_later_drops_out_and_the_others_stay() -> None:
     assert isinstance(again, RenewGroup)
 
 
+def test_what_a_person_refused_is_not_in_the_next_batch() -> None:
+    (opened,) = done(replace(batch(world("a"), world("b")), refused={"a": 1, "b": 0}))
+    assert isinstance(opened, OpenGroup)
+    assert list(opened.members) == ["b"]
+
+
 def test_a_held_model_drops_out_and_an_empty_batch_is_closed() -> None:
     told = Told(Said.HOLD, "production", "a")
     held = world("a")
     hold = Instruction(told, Login("alice"), EARLY, 1, 2, 1)
     held = held.with_state(replace(held.environments["production"], instructions=(hold,)))
     (closed,) = done(batch(held, groups=(group(),), entries=("a",)))
-    assert isinstance(closed, CloseProposal)
+    assert isinstance(closed, CloseGroup)

@@ -187,12 +187,26 @@ def test_the_candidates_of_an_environment_are_proposed_in_one_pull_request(
         assert "2 of 2 models for **production** passed every required check" in group.body
         assert group.body.count("<details>") == 2
         assert [group.check(gate) for gate in GATES] == ["success", "in_progress", "success"]
+        group.close("bob")
+        for minutes in (1, 2):
+            later = soon + timedelta(minutes=minutes)
+            view = RepositoryView(built.gateways, built.repository.repo.full_name, later)
+            look_at_batch(view, view.environment("production"), TestDesk(built, key), later)  # type: ignore[arg-type]
+        assert built.repository.pulls() == [], "what a person closed is refused"
+        for model in (built.model, twin):
+            built.register(model=model, accuracy=0.96)
+        built.settle()
+        later = datetime.now(UTC) + timedelta(minutes=4)
+        view = RepositoryView(built.gateways, built.repository.repo.full_name, later)
+        look_at_batch(view, view.environment("production"), TestDesk(built, key), later)  # type: ignore[arg-type]
+        (group,) = built.repository.pulls()
+        built.look(PullRequestKey(built.repository.repo.full_name, group.number))
         built.approve_and_merge(group)
         for model in (built.model, twin):
             built.look(ModelKey(built.repository.repo.full_name, model))
             registered = built.gateways.registry.model(model)
             assert registered is not None
-            assert dict(registered.aliases) == {"staging": 1, "champion": 1}
+            assert dict(registered.aliases) == {"staging": 2, "champion": 2}
         built.look(PullRequestKey(built.repository.repo.full_name, group.number))
         assert "Merged and live" in group.body
         assert built.repository.branches() == ["main"]

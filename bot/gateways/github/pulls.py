@@ -97,7 +97,8 @@ class Pulls:
     def request_reviews(self, number: int, logins: Sequence[str], teams: Sequence[str]) -> None:
         """Ask people and teams (their slugs) for a review; those whom GitHub does not take are left out.
 
-        GitHub refuses the whole list for one name, such as that of somebody who may not see the repository.
+        GitHub refuses the whole list for one name, such as that of somebody who may not see the repository; then each
+        is asked alone.
         """
         path = f"/pulls/{number}/requested_reviewers"
         try:
@@ -105,6 +106,11 @@ class Pulls:
         except GitHubRefusal as refusal:
             if refusal.status not in (404, 422):
                 raise
+            if len(logins) + len(teams) > 1:
+                for login in logins:
+                    self.request_reviews(number, [login], [])
+                for team in teams:
+                    self.request_reviews(number, [], [team])
 
     def update_body(self, number: int, body: str) -> None:
         """Replace the text of a pull request."""
