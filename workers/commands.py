@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.comments import replies
 from bot.domain.actions import AnswerRequest
+from bot.domain.authorisation import WINDOW
 from bot.domain.command_lines import lines_of
 from bot.domain.commands import (
     MOST_COMMANDS,
@@ -51,10 +51,7 @@ from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import PullRequestObserver
 from workers.repository_view import RepositoryView
 
-log = logging.getLogger("promotion-bot.worker")
-
 LATE: Final = timedelta(hours=1)  # what is found later than this is answered, not carried out
-_WINDOW_NAMES: Final = ("window",)
 
 
 def look_at_comment(key: CommentKey, desk: Desk, gateways: Gateways, now: datetime) -> None:
@@ -316,10 +313,9 @@ class _Run:
         if version is None:
             raise BadCommand(f"the registry has no version {command.version} of “{command.model}”")
         checks = [check.id for check in self._view.files.policy(self._view.head, rules).policy.checks]
-        if command.check not in (*checks, *_WINDOW_NAMES):
+        if command.check not in (*checks, WINDOW):
             raise BadCommand(
-                f"the policy of {environment} has no check “{command.check}”"
-                f"{nearest(command.check, [*checks, *_WINDOW_NAMES])}"
+                f"the policy of {environment} has no check “{command.check}”{nearest(command.check, [*checks, WINDOW])}"
             )
         if rules.approvals.not_author:
             self._expect_not_beneficiary(registered, command)
