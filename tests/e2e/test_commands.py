@@ -335,3 +335,22 @@ def test_a_command_costs_at_most_eight_requests(steered: House) -> None:
         with steered.counted() as cost:
             steered.look(CommentKey(name, pull.number, comment))
         assert len(cost.github) <= 8, (text, cost.github)
+
+
+def test_a_rollback_where_the_bot_merges_needs_nobody_else(steered: House) -> None:
+    steered.register()
+    steered.event()
+    steered.register(accuracy=0.96)
+    steered.event()
+    assert steered.aliases() == {"staging": 2}
+    production = steered.proposed("production", 2)
+    issue = steered.repository.open_issue("It burns")
+    steered.say(issue, "dana-ds", f"/rollback {steered.model} to v1 in staging")
+    assert steered.aliases() == {"staging": 1}
+    assert live(steered, "staging") == 1
+    assert not production.is_open, "what left staging does not go on to production"
+    steered.register(accuracy=0.97)
+    steered.event()
+    assert steered.aliases() == {"staging": 1}
+    steered.say(issue, "dana-ds", f"/resume {steered.model} in staging")
+    assert steered.aliases() == {"staging": 3}
