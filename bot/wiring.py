@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 
 from bot.domain.errors import Misconfigured
@@ -23,6 +25,7 @@ class Gateways:
 
     settings: Settings
     cache: Cache
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _repositories: dict[str, Repository] = field(default_factory=dict)
 
     @cached_property

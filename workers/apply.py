@@ -217,13 +217,13 @@ class Effects:
             self.answer_text(action),
             request.told,
         )
-        comments.say(request.issue, replies.reply(request.comment, [line]))
         settled = dict(self._view.log.answered(request.comment))
         others = [answered.settled for number, answered in settled.items() if number != request.line]
         reaction = reaction_for([*others, action.settled])
         if reaction is not None:
-            self._desk.still_mine()
             comments.react(request.comment, reaction)
+            self._desk.still_mine()
+        comments.say(request.issue, replies.reply(request.comment, [line]))
 
     def answer_text(self, action: AnswerRequest) -> str:
         """What came of a request, once everything before it is applied."""

@@ -64,20 +64,20 @@ def look_at_comment(key: CommentKey, desk: Desk, gateways: Gateways, now: dateti
     if not lines:
         return
     answered = repository.comments.log().answered(comment.id)
-    settled = [answered[line.number].settled for line in lines if line.number in answered]
-    if not settled and comment.was_edited and now - comment.created_at > LATE:
+    if any(line.number in answered for line in lines):
+        return
+    if comment.was_edited and now - comment.created_at > LATE:
         return  # an old comment that was made a command afterwards
-    if not settled:
-        desk.still_mine()
-        repository.comments.react(comment.id, Reaction.SEEN)
-        said = _answers(key, comment, lines, desk, gateways, now)
-        desk.still_mine()
-        repository.comments.say(key.issue, replies.reply(comment.id, said))
-        settled = [each.settled for each in said]
-    reaction = reaction_for(settled)
+    desk.still_mine()
+    repository.comments.react(comment.id, Reaction.SEEN)
+    said = _answers(key, comment, lines, desk, gateways, now)
+    # The answer comes last: whatever ends this look before it, the comment is found unanswered again.
+    reaction = reaction_for([each.settled for each in said])
     if reaction is not None:
         desk.still_mine()
         repository.comments.react(comment.id, reaction)
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
 
 
 def _answers(

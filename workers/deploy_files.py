@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from bot.domain.manifest import Entry, Manifest, parse_manifests
 from bot.domain.pipeline import Environment, Pipeline, parse_pipeline
+from bot.gateways.github.git import Commit
 from bot.gateways.github.repository import Repository
 from policies.documents import InvalidDocument, Problem
 from policies.policy import Policy, parse_policy
 
 PIPELINE_PATH = "promotion.yaml"
+_LONGEST_WALK: Final = 500  # commits; what changed before them is not judged any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,16 @@ class PolicyFile:
 
     blob: str
     policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One model's entry for one environment, in the files that the pipeline names; `live` is what took effect last."""
+
+    pipeline: Pipeline
+    model: str
+    environment: str
+    live: Entry | None
 
 
 class DeployFiles:
@@ -87,28 +101,43 @@ class DeployFiles:
         except UnicodeDecodeError as error:
             raise InvalidDocument((Problem(path, 1, 1, f"is not UTF-8: {error.reason}"),)) from error
 
-    def introduced(self, head: str, pipeline: Pipeline, model: str, environment: str) -> str:
-        """The commit of the branch's own line since which the entry is what it is at `head`."""
-        wanted = self._entry_or_none(head, pipeline, model, environment)
-        newest = head
-        for commit in self._repository.git.first_parents(head):
-            same = self._manifest_ids(commit.sha, pipeline) == self._manifest_ids(newest, pipeline)
-            if not same and self._entry_or_none(commit.sha, pipeline, model, environment) != wanted:
-                return newest
-            newest = commit.sha
-        return newest
+    def changes(self, head: str, place: Place, judged: Collection[str], owed: Collection[str]) -> tuple[str, ...]:
+        """The commits of the branch's own line that changed an entry, newest first, as far as they need a judgement.
+
+        The last of them is judged already, or changed what is live; before that none of `owed` is left out. A manifest
+        that could not be read says nothing about the entry: the commit that made it readable again changed it.
+        """
+        entry, newest, found, left = self._entry(head, place), head, list[str](), set(owed)
+        for _, commit in zip(range(_LONGEST_WALK), self._repository.git.first_parents(head), strict=False):
+            before = entry
+            if self._manifest_ids(commit.sha, place.pipeline) != self._manifest_ids(newest, place.pipeline):
+                try:
+                    before = self._entry(commit.sha, place)
+                except InvalidDocument:
+                    continue
+            if before != entry:
+                found.append(newest)
+                left.discard(newest)
+                if newest in judged or (before == place.live and not left):
+                    return tuple(found)
+            entry, newest = before, commit.sha
+        return tuple(found) if entry is None else (*found, newest)
+
+    def changed_by(self, commit: Commit, place: Place) -> bool:
+        """Whether a commit changed an entry; a manifest that cannot be read, before or after, says nothing."""
+        try:
+            before = self._entry(commit.parents[0], place) if commit.parents else None
+            return self._entry(commit.sha, place) != before
+        except InvalidDocument:
+            return False
 
     def first_manifest(self, pipeline: Pipeline) -> str | None:
         """The commit that first added a manifest file; None where there is none."""
         firsts = [self._repository.git.first_commit_of(path) for path in pipeline.manifest_paths()]
         return next((commit for commit in firsts if commit is not None), None)
 
-    def _entry_or_none(self, commit: str, pipeline: Pipeline, model: str, environment: str) -> Entry | None:
-        """The entry as of `commit`; a manifest that could not be read then says nothing about it."""
-        try:
-            return self.manifest(commit, pipeline).entry(model, environment)
-        except InvalidDocument:
-            return None
+    def _entry(self, commit: str, place: Place) -> Entry | None:
+        return self.manifest(commit, place.pipeline).entry(place.model, place.environment)
 
     def _manifest_ids(self, commit: str, pipeline: Pipeline) -> tuple[str | None, ...]:
         return tuple(self._repository.git.object_id(commit, path) for path in pipeline.manifest_paths())

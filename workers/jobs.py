@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.comments import issues
@@ -43,7 +43,7 @@ _HEARD_FOR: Final = timedelta(days=3)  # an older comment without an answer was 
 
 def look_at(key: Key, desk: Desk, gateways: Gateways) -> None:
     """Bring what `key` names one look further. Every look can be the first, the last, or the same again."""
-    now = datetime.now(UTC)
+    now = gateways.clock()
     match key:
         case RegisteredModelKey(model):
             _find_owner(model, desk, gateways)

@@ -26,6 +26,7 @@ from bot.domain.world import (
 from policies.documents import InvalidDocument
 from policies.verdict import Status
 from workers.approvers import Counted, count_for_change
+from workers.deploy_files import Place
 from workers.evaluate import Case, Evaluator, Rules, rules_at
 from workers.evidence import ProposalHead
 from workers.repository_view import RepositoryView
@@ -93,20 +94,33 @@ class _ModelObserver:
             proposals=self._proposals(rules),
             instructions=self._view.instructions(self._model, rules.name),
         )
-        if state.desired == state.live:
+        place = Place(self._view.pipeline.pipeline, self._model, rules.name, state.live)
+        judged = {judgement.commit: judgement for judgement in state.judgements}
+        owed = self._owed(state, place, judged)
+        if state.desired == state.live and not owed:
             return state
-        commit = self._view.files.introduced(self._view.head, self._view.pipeline.pipeline, self._model, rules.name)
-        judged = next((judgement for judgement in state.judgements if judgement.commit == commit), None)
-        if judged is None:
-            return replace(state, change=self._change(state, commit))
-        if state.desired is not None and settled_by(judged, state.overrides(state.desired.version)):
-            return replace(state, change=self._change(state, commit, reopens=judged))
+        commits = self._view.files.changes(self._view.head, place, judged, owed)
+        unjudged = [commit for commit in commits if commit not in judged]
+        if unjudged:
+            return replace(state, change=self._change(state, unjudged[-1], is_last=len(unjudged) == 1))
+        last = judged[commits[0]] if commits else None
+        if last and state.desired and settled_by(last, state.overrides(state.desired.version)):
+            return replace(state, change=self._change(state, last.commit, reopens=last))
         return state
+
+    def _owed(self, state: EnvironmentState, place: Place, judged: Collection[str]) -> tuple[str, ...]:
+        """The merges of the bot's own proposals that nobody judged yet, even if somebody took them back since."""
+        merged = (p.pull_request.merge_commit_sha for p in state.proposals if p.pull_request.merged_at)
+        unjudged = [sha for sha in merged if sha and sha not in judged]
+        return tuple(sha for sha in unjudged if self._view.files.changed_by(self._view.repository.git.commit(sha), place))
 
     # --- a change of the manifest ---------------------------------------------------------------------------------
 
-    def _change(self, state: EnvironmentState, sha: str, reopens: Judgement | None = None) -> Change:
+    def _change(
+        self, state: EnvironmentState, sha: str, reopens: Judgement | None = None, *, is_last: bool = True
+    ) -> Change:
         view = self._view
+        entry = view.files.manifest(sha, view.pipeline.pipeline).entry(self._model, state.rules.name)
         commit = view.repository.git.commit(sha)
         parent = commit.parents[0] if commit.parents else None
         rules = self._rules_before(parent, state.rules.name)
@@ -117,13 +131,14 @@ class _ModelObserver:
             started = check.written_at if check else None
         change = Change(
             commit=sha,
-            entry=state.desired,
+            entry=entry,
+            is_last=is_last,
             rules=rules.environment if rules else None,
             decided_at=(pull_request.merged_at if pull_request else started) or self._now,
             check_started=started is not None,
             by=commit.author,
             pull_request=pull_request,
-            overrides=state.overrides(state.desired.version) if state.desired else {},
+            overrides=state.overrides(entry.version) if entry else {},
             reopens=reopens,
         )
         kind = kind_of_change(change.entry, state.authorised)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.wiring import Gateways
@@ -16,7 +14,7 @@ def view_of(gateways: Gateways, repository: str | None = None, model: str = "") 
     served = gateways.settings.repositories
     if repository is not None and repository not in served:
         raise Refused(f"{repository} is not among PROMOTION_REPOSITORIES: {', '.join(served)}")
-    now = datetime.now(UTC)
+    now = gateways.clock()
     try:
         for name in [repository] if repository else served:
             view = RepositoryView(gateways, name, now)

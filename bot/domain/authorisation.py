@@ -38,9 +38,9 @@ def kind_of_change(entry: Entry | None, authorised: Sequence[Judgement]) -> Chan
     live = authorised[-1].entry if authorised else None
     if live is None:
         return ChangeKind.PROMOTION
-    before_live = next((i for i, judgement in enumerate(authorised) if _same(judgement.entry, live)), 0)
-    went_before = any(_same(judgement.entry, entry) for judgement in authorised[:before_live])
-    return ChangeKind.ROLLBACK if went_before and not _same(entry, live) else ChangeKind.PROMOTION
+    before_live = next((i for i, judgement in enumerate(authorised) if live.names_the_files_of(judgement.entry)), 0)
+    went_before = any(entry.names_the_files_of(judgement.entry) for judgement in authorised[:before_live])
+    return ChangeKind.ROLLBACK if went_before and not entry.names_the_files_of(live) else ChangeKind.PROMOTION
 
 
 def judge(state: EnvironmentState, change: Change) -> Decision | None:
@@ -75,13 +75,6 @@ def kind_of_going_to(state: EnvironmentState, version: int) -> tuple[ChangeKind,
     if entry is not None and kind_of_change(entry, state.authorised) is ChangeKind.ROLLBACK:
         return ChangeKind.ROLLBACK, entry
     return ChangeKind.PROMOTION, None
-
-
-def _same(one: Entry | None, other: Entry | None) -> bool:
-    """Whether two entries name the same files: a version is known by number and digest."""
-    if one is None or other is None:
-        return one is other
-    return (one.version, one.digest) == (other.version, other.digest)
 
 
 _Lack = tuple[str, str]  # for people, and by name

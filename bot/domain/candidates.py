@@ -23,7 +23,7 @@ def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
         candidate = None if asked_for(state) else passing_candidate(world, state, now)
         if candidate is None or any(p.is_open and p.version == candidate.entry.version for p in state.proposals):
             continue
-        if state.desired is not None and state.desired.version == candidate.entry.version:
+        if candidate.entry.names_the_files_of(state.desired):
             continue
         if state.rules.group is not None:
             continue  # its environment's key collects it

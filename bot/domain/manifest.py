@@ -25,6 +25,10 @@ class Entry:
     digest: str
     release: str = ""
 
+    def names_the_files_of(self, other: Entry | None) -> bool:
+        """Whether both name the same files: a version is known by number and digest."""
+        return other is not None and (self.version, self.digest) == (other.version, other.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

@@ -59,6 +59,7 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
     decision = judge(state, change)
     if decision is None:
         yield LookAgain(now + patience(change.decided_at, now, world.sweep_interval))
+        yield from _carry_out(world, state)
         return
     judgement = Judgement(
         entry=change.entry,
@@ -75,6 +76,9 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
     if change.evaluation is not None:
         yield from store_verdict(world, state.rules.name, change.evaluation, now)
     yield RecordJudgement(state.rules.name, judgement)
+    if not change.is_last:
+        yield LookAt(ModelKey(world.repository, world.model))  # what came after it decides what goes live
+        return
     judged = world.with_state(state.with_judgement(judgement))
     yield from _carry_out(judged, judged.environments[state.rules.name])
 

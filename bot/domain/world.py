@@ -130,11 +130,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry of the manifest on the default branch that differs from the last authorised one, not judged yet.
+    """The oldest change of an entry on the default branch that is not judged yet.
 
-    `commit` is the commit of the branch's first-parent line that made it so. `rules` are the environment's rules in
-    the pipeline of that commit's first parent, None where it had no such environment. `decided_at` is GitHub's
-    `merged_at`, or for a direct push when the bot's check on the commit was started, which `check_started` tells.
+    `commit` is the commit of the branch's first-parent line that made it so; `is_last` says that nothing changed the
+    entry afterwards. `rules` are the environment's rules in the pipeline of that commit's first parent, None where it
+    had no such environment. `decided_at` is GitHub's `merged_at`, or for a direct push when the bot's check on the
+    commit was started, which `check_started` tells.
     `checked` is the bot's own policy check on the merged head. `overrides` are by the check that they let pass;
     `reopens` is the refusal that they settle.
     """
@@ -143,6 +144,7 @@ class Change:
     entry: Entry | None
     rules: Environment | None
     decided_at: datetime
+    is_last: bool = True
     check_started: bool = False
     by: str = ""
     pull_request: PullRequest | None = None

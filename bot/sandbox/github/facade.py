@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from werkzeug.wrappers import Request, Response
 
 from bot.sandbox.github import endpoints as endpoints  # registers them
 from bot.sandbox.github import pages
@@ -57,6 +58,14 @@ class GitHubSandbox:
     def requests(self) -> list[Seen]:
         """Every request so far."""
         return self._server.requests
+
+    def answer(self, request: Request) -> Response:
+        """Answer one request in this process, for a test that needs no connection."""
+        return self._server.answer(request)
+
+    def close(self) -> None:
+        """Remove what a stand-in that never served has on disk."""
+        self._folder.cleanup()
 
     def fail(self, pattern: str, times: int = 1, status: int = 502, *, after: bool = False, **headers: str) -> None:
         """Answer the next requests whose `METHOD path` matches with an error, before or after they took effect."""
@@ -110,7 +119,7 @@ class GitHubSandbox:
         """Have a repository whose first commit holds `files`."""
         owner, _, name = full_name.partition("/")
         number = self.world.next_id()
-        git = GitStore(Path(self._folder.name) / f"{number}.git")
+        git = GitStore(Path(self._folder.name) / f"{number}.git", lambda: self.world.clock())
         repo = Repo(number, owner, name, git, private, collaborators=dict(collaborators or {}), apps=list(install))
         self.world.repos[full_name.lower()] = repo
         tree = git.tree_with(None, {path: text.encode() for path, text in files.items()})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +21,9 @@ class Person:
     name: str
     email: str
 
-    def signature(self) -> pygit2.Signature:
-        """The person now."""
-        return pygit2.Signature(self.name, self.email, int(time.time()), 0)
+    def signature(self, at: datetime) -> pygit2.Signature:
+        """The person at a moment."""
+        return pygit2.Signature(self.name, self.email, int(at.timestamp()), 0)
 
 
 GITHUB: Final = Person("GitHub", "noreply@github.com")
@@ -32,7 +32,8 @@ GITHUB: Final = Person("GitHub", "noreply@github.com")
 class GitStore:
     """One bare repository."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         # libgit2 types an object by what it turns out to be; every use here knows what it asks for.
         self.repo: Any = pygit2.init_repository(str(folder), bare=True)
 
@@ -67,8 +68,8 @@ class GitStore:
         self, tree: str, parents: list[str], message: str, author: Person, committer: Person | None = None
     ) -> str:
         """A commit object; no ref moves."""
-        who = author.signature()
-        by = committer.signature() if committer else who
+        who = author.signature(self._clock())
+        by = committer.signature(self._clock()) if committer else who
         return str(
             self.repo.create_commit(None, who, by, message, pygit2.Oid(hex=tree), [pygit2.Oid(hex=p) for p in parents])
         )
@@ -123,7 +124,7 @@ class GitStore:
             index = self.repo.merge_trees(commit.parents[0].tree, self.repo[base].tree, commit.tree)
             if index.conflicts:
                 raise ValueError(f"{commit.id} does not apply to {base}")
-            tree, by = index.write_tree(self.repo), committer.signature()
+            tree, by = index.write_tree(self.repo), committer.signature(self._clock())
             base = str(self.repo.create_commit(None, commit.author, by, commit.message, tree, [pygit2.Oid(hex=base)]))
         return base
 

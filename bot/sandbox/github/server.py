@@ -87,6 +87,10 @@ class Server:
             self._thread.join()
             self._http.server_close()
 
+    def answer(self, request: Request) -> Response:
+        """Answer one request to the API, wherever it comes from."""
+        return self._api(request)
+
     def _application(self, environ: Any, start_response: Any) -> Any:  # noqa: ANN401 - WSGI
         request = Request(environ)
         response = self._page(request) or self._api(request)

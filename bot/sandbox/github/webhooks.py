@@ -97,6 +97,16 @@ class Webhooks:
         """Send a delivery again under its old id."""
         self._pending.put(delivery)
 
+    def take(self) -> list[Delivery]:
+        """What waits to be delivered, for a test that carries it itself."""
+        taken = []
+        while not self._pending.empty():
+            delivery = self._pending.get()
+            self._pending.task_done()
+            if delivery is not None:
+                taken.append(delivery)
+        return taken
+
     def wait(self) -> None:
         """Until everything that was queued is delivered."""
         self._pending.join()

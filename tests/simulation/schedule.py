@@ -1,0 +1,370 @@
+"""One schedule: what happens in which order, drawn from a seed; run, checked, and made short where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+from policies.evidence import RunStatus
+from tests.simulation.invariants import Watch
+from tests.simulation.oracle import Oracle
+from tests.simulation.people import DEEDS, People
+from tests.simulation.world import Fault, Violation, Worker, World
+
+STEPS: Final = (20, 60)
+_ROUNDS: Final = 12  # of a sweep each, until everything must be at rest
+_MOST_LOOKS: Final = 400  # in one round
+
+# How often each thing happens, beside the others.
+DEED_WEIGHTS: Final = {
+    "register": 12,
+    "finish_run": 3,
+    "forge_tag": 2,
+    "delete_tags": 1,
+    "click": 2,
+    "approve": 4,
+    "request_changes": 1,
+    "merge": 3,
+    "approve_and_merge": 5,
+    "close": 2,
+    "label_hold": 1,
+    "push_to_branch": 1,
+    "revert": 3,
+    "push_entry": 3,
+    "propose_entry": 2,
+    "edit_policy": 1,
+    "command": 6,
+    "override": 3,
+    "edit_comment": 1,
+}
+MACHINE_WEIGHTS: Final = {
+    "work": 60,
+    "a_few_calls": 25,
+    "kill_worker": 5,
+    "kill_host": 3,
+    "freeze": 2,
+    "no_answer": 5,
+    "long_outage": 2,
+    "lost_answer": 5,
+    "rate_limit": 2,
+    "stale_reads": 3,
+    "deliver": 30,
+    "lose_event": 6,
+    "repeat_event": 4,
+    "sweep": 6,
+    "wipe_redis": 2,
+    "seconds": 10,
+    "minutes": 8,
+    "hours": 2,
+    "skew": 2,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens; `number` decides whatever is left open, so that a step means the same when others go."""
+
+    what: str
+    number: int
+
+
+def plan(seed: int) -> tuple[Step, ...]:
+    """The steps of a seed."""
+    random = Random(seed)
+    weights = {**DEED_WEIGHTS, **MACHINE_WEIGHTS}
+    names = random.choices(list(weights), list(weights.values()), k=random.randint(*STEPS))
+    return tuple(Step(name, random.getrandbits(32)) for name in ("register", *names))
+
+
+@dataclass
+class Outcome:
+    """How a schedule ended: the story, and what was not kept, if anything."""
+
+    story: list[str] = field(default_factory=list)
+    violation: str = ""
+    looks: int = 0
+    effects: int = 0
+
+
+class Schedule:
+    """Runs steps in a world of their own."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        self.people = People(self.world)
+        self.watch = Watch(self.world, self.people, Oracle(self.world))
+        self.world.watch = self.watch.after_effect
+        self.outcome = Outcome()
+
+    def run(self, steps: Sequence[Step]) -> Outcome:
+        """Let everything happen, then let everything come to rest; the first broken promise ends it."""
+        try:
+            for step in steps:
+                self._step(step)
+            self._come_to_rest()
+            self.watch.at_rest()
+            self._quiet_writes_nothing()
+        except Violation as violation:
+            self.outcome.violation = str(violation)
+        finally:
+            self.world.close()
+        self.outcome.effects = len(self.watch.writes)
+        return self.outcome
+
+    def _step(self, step: Step) -> None:
+        if step.what in DEEDS:
+            told = self.people.do(step.what, step.number)
+            self.watch.after_deed()
+        else:
+            told = MACHINERY[step.what](self, Random(step.number))
+        if told:
+            self._tell(told)
+        self.world.collect_events()
+        if self.world.broken is not None:
+            raise self.world.broken
+
+    def _tell(self, text: str) -> None:
+        self.outcome.story.append(f"{self.world.now:%a %H:%M:%S}  {text}")
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _come_to_rest(self) -> None:
+        """Nothing fails any more; what was under way ends, and sweeps find the rest."""
+        world = self.world
+        world.stale, world.bot_skew = 0, timedelta()
+        for model in world.mlflow.models.values():
+            for version in model.versions.values():
+                version.status = RunStatus.FINISHED
+        self.watch.after_deed()
+        self._tell("nothing fails any more; sweeps follow")
+        for worker in world.workers:
+            worker.faults.clear()
+            self._finish(worker)
+        for round_ in range(_ROUNDS):
+            before = len(self.watch.writes)
+            world.hints.clear()
+            world.sweep()
+            self._drain()
+            world.pass_time(timedelta(minutes=6))
+            if round_ > 1 and len(self.watch.writes) == before and not self._is_due_soon():
+                return
+        raise Violation(f"it does not come to rest: {self.watch.writes[-5:]}")
+
+    def _is_due_soon(self) -> bool:
+        soon = self.world.now.timestamp() + 900
+        return any(due <= soon and "repository" not in key for key, due in self.world.stored.inbox.items())
+
+    def _quiet_writes_nothing(self) -> None:
+        before = len(self.watch.writes)
+        self.world.sweep()
+        self._drain()
+        if len(self.watch.writes) > before:
+            raise Violation(f"6: a sweep with nothing to do writes {self.watch.writes[before:][:3]}")
+
+    def _drain(self) -> None:
+        for _ in range(_MOST_LOOKS):
+            worker = self.world.workers[0]
+            if not self.world.take(worker):
+                return
+            self._finish(worker)
+        raise Violation(f"it looks for ever: {list(self.world.stored.inbox)[:5]}")
+
+    def _finish(self, worker: Worker) -> None:
+        self.world.go_on(worker, 10**9)
+        self.outcome.looks += 1
+        self.world.collect_events()
+        if self.world.broken is not None:
+            raise self.world.broken
+
+
+# --- what happens to the machinery ------------------------------------------------------------------------------------
+
+
+def _work(schedule: Schedule, random: Random) -> str:
+    worker = _worker(schedule, random)
+    if worker.is_idle and not schedule.world.take(worker):
+        return ""
+    key = worker.job.key if worker.job else ""
+    schedule.world.go_on(worker, 10**9)
+    schedule.outcome.looks += 1
+    return f"{worker.name} looks at {key} to the end"
+
+
+def _a_few_calls(schedule: Schedule, random: Random) -> str:
+    worker = _worker(schedule, random)
+    if worker.is_idle and not schedule.world.take(worker):
+        return ""
+    key, calls = worker.job.key if worker.job else "", random.choice((1, 3, 8, 15, 25, 40))
+    schedule.world.go_on(worker, calls)
+    stands = "has ended" if worker.is_idle else f"stands before {worker.stands_at}"
+    return f"{worker.name} makes {calls} calls for {key} and {stands}"
+
+
+def _kill_worker(schedule: Schedule, random: Random) -> str:
+    return _kill(schedule, random, seen=True)
+
+
+def _kill_host(schedule: Schedule, random: Random) -> str:
+    return _kill(schedule, random, seen=False)
+
+
+def _kill(schedule: Schedule, random: Random, *, seen: bool) -> str:
+    worker = _worker(schedule, random)
+    if worker.is_idle:
+        return ""
+    schedule.world.kill(worker, seen=seen)
+    return f"{worker.name} is killed before {worker.stands_at}" + ("" if seen else ", with its host")
+
+
+def _freeze(schedule: Schedule, random: Random) -> str:
+    worker = _worker(schedule, random)
+    if worker.is_idle:
+        return ""
+    worker.frozen = True
+    schedule.world.pass_time(timedelta(seconds=45))
+    schedule.world.overlap = True
+    return f"{worker.name} stands still for 45 s before {worker.stands_at}; its lease ends"
+
+
+def _no_answer(schedule: Schedule, random: Random) -> str:
+    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False))
+
+
+def _long_outage(schedule: Schedule, random: Random) -> str:
+    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False, times=100))
+
+
+def _lost_answer(schedule: Schedule, random: Random) -> str:
+    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=True))
+
+
+def _rate_limit(schedule: Schedule, random: Random) -> str:
+    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False, retry_after=60.0))
+
+
+def _fault(schedule: Schedule, random: Random, fault: Fault) -> str:
+    worker = _worker(schedule, random)
+    worker.faults.append(fault)
+    kind = "takes effect, and its answer is lost" if fault.lost_answer else "gets no answer"
+    return f"after {fault.after_calls} more calls one of {worker.name} {kind}" + (" for long" if fault.times > 1 else "")
+
+
+def _stale_reads(schedule: Schedule, random: Random) -> str:
+    schedule.world.stale = random.choice((1, 3, 10))
+    return f"GitHub answers {schedule.world.stale} reads as it did a moment ago"
+
+
+def _deliver(schedule: Schedule, random: Random) -> str:
+    hints = schedule.world.hints
+    if not hints:
+        return ""
+    named = hints.pop(random.randrange(len(hints)))
+    schedule.world.queue.request(*named)
+    return "an event arrives: " + ", ".join(map(str, named))
+
+
+def _lose_event(schedule: Schedule, random: Random) -> str:
+    if not schedule.world.hints:
+        return ""
+    lost = schedule.world.hints.pop(random.randrange(len(schedule.world.hints)))
+    return "an event is lost: " + ", ".join(map(str, lost))
+
+
+def _repeat_event(schedule: Schedule, random: Random) -> str:
+    if not schedule.world.hints:
+        return ""
+    schedule.world.hints.append(random.choice(schedule.world.hints))
+    return "an event will arrive twice"
+
+
+def _sweep(schedule: Schedule, random: Random) -> str:
+    schedule.world.sweep()
+    return "the sweep is due"
+
+
+def _wipe_redis(schedule: Schedule, random: Random) -> str:
+    schedule.world.wipe_redis()
+    return "Redis is emptied"
+
+
+def _seconds(schedule: Schedule, random: Random) -> str:
+    return _pass(schedule, timedelta(seconds=random.randint(1, 40)))
+
+
+def _minutes(schedule: Schedule, random: Random) -> str:
+    return _pass(schedule, timedelta(minutes=random.randint(1, 20)))
+
+
+def _hours(schedule: Schedule, random: Random) -> str:
+    """Up to the next weekend and its end; no run lasts as long as evidence is waited for."""
+    hours = random.choice((1, 5, 13, 40))
+    if hours > 5:
+        for model in schedule.world.mlflow.models.values():
+            for version in model.versions.values():
+                version.status = RunStatus.FINISHED
+    return _pass(schedule, timedelta(hours=hours))
+
+
+def _pass(schedule: Schedule, duration: timedelta) -> str:
+    schedule.world.pass_time(duration)
+    schedule.watch.after_deed()
+    return f"{duration} go by"
+
+
+def _skew(schedule: Schedule, random: Random) -> str:
+    schedule.world.bot_skew = timedelta(seconds=random.choice((-300, -30, 0, 30, 300)))
+    return f"the bot's clock is {schedule.world.bot_skew.total_seconds():+.0f} s off"
+
+
+def _worker(schedule: Schedule, random: Random) -> Worker:
+    return random.choice(schedule.world.workers)
+
+
+MACHINERY: Final[dict[str, Callable[[Schedule, Random], str]]] = {
+    "work": _work,
+    "a_few_calls": _a_few_calls,
+    "kill_worker": _kill_worker,
+    "kill_host": _kill_host,
+    "freeze": _freeze,
+    "no_answer": _no_answer,
+    "long_outage": _long_outage,
+    "lost_answer": _lost_answer,
+    "rate_limit": _rate_limit,
+    "stale_reads": _stale_reads,
+    "deliver": _deliver,
+    "lose_event": _lose_event,
+    "repeat_event": _repeat_event,
+    "sweep": _sweep,
+    "wipe_redis": _wipe_redis,
+    "seconds": _seconds,
+    "minutes": _minutes,
+    "hours": _hours,
+    "skew": _skew,
+}
+
+
+def run(seed: int) -> Outcome:
+    """Run the schedule of a seed."""
+    return Schedule(seed).run(plan(seed))
+
+
+def shortest(seed: int) -> tuple[tuple[Step, ...], Outcome]:
+    """The fewest steps of a failing schedule that still break a promise of the same number, by leaving steps out."""
+    steps = plan(seed)
+    outcome = Schedule(seed).run(steps)
+    promise = outcome.violation[:2]
+    size = len(steps) // 2
+    while size >= 1:
+        start = 0
+        while start < len(steps):
+            fewer = steps[:start] + steps[start + size :]
+            tried = Schedule(seed).run(fewer)
+            if tried.violation[:2] == promise:
+                steps, outcome = fewer, tried
+            else:
+                start += size
+        size //= 2
+    return steps, outcome

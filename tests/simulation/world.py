@@ -1,0 +1,327 @@
+"""What surrounds the bot: one GitHub, one MLflow, one Redis, one clock, and two workers that can stop at every call."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from greenlet import getcurrent, greenlet
+
+from bot.domain.errors import PromotionError, Unreachable
+from bot.domain.keys import Key, RepositoryKey, dump_key
+from bot.gateways.cache import Cache
+from bot.gateways.queue import Claimed
+from bot.sandbox.github import GitHubSandbox, SandboxRepository
+from bot.sandbox.github.state import App
+from bot.settings import AppCredentials, Secret, Settings
+from bot.web.github_webhook import Served, keys
+from bot.wiring import Gateways
+from tests.simulation.github import SimulatedGitHubClient
+from tests.simulation.queue import SimulatedQueue, Stored
+from tests.simulation.registry import Mlflow, SimulatedRegistry
+from workers.desk import Desk
+from workers.execution import give_back, run
+from workers.jobs import look_at
+
+REPOSITORY: Final = "acme/models"
+MODELS: Final = ("fraud-a", "fraud-b")
+FLOOR: Final = 0.9  # of the accuracy
+START: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
+
+PIPELINE: Final = """\
+apiVersion: promotion-bot/v1
+kind: Pipeline
+manifest: versions.yaml
+models: ["fraud-*"]
+identities: {dana: dana-ds}
+environments:
+  - name: staging
+    policy: policies/staging.yaml
+    propose: on_registration
+    merge: auto
+    overrides: {from: [carol]}
+    drift: repair
+    registry: {stage: Staging, alias: staging}
+  - name: production
+    policy: policies/production.yaml
+    propose: {after: staging, soak: 10m}
+    merge: manual
+    approvals: {count: 1, from: [alice, bob], not_author: true}
+    overrides: {from: [carol]}
+    freeze:
+      - {from: "Fri 16:00", until: "Mon 08:00", timezone: UTC, reason: weekend}
+    registry: {stage: Production, alias: champion, archive_existing: true}
+releases: {tag: "model-{model}-v{version}", github_release: true}
+"""
+POLICY: Final = """\
+apiVersion: promotion-bot/v1
+kind: Policy
+name: {name}
+checks:
+  - {{id: finished, run: {{status: finished}}}}
+  - {{id: accuracy-floor, metric: {{name: accuracy, at_least: {floor}}}}}
+"""
+MANIFEST: Final = """\
+apiVersion: promotion-bot/v1
+kind: ModelVersions
+models: {}
+"""
+FILES: Final = {
+    "promotion.yaml": PIPELINE,
+    "policies/staging.yaml": POLICY.format(name="staging", floor=FLOOR),
+    "policies/production.yaml": POLICY.format(name="production", floor=FLOOR),
+    "versions.yaml": MANIFEST,
+}
+PEOPLE: Final = {"alice": "write", "bob": "admin", "carol": "write", "dana-ds": "write", "rita": "read"}
+
+logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
+
+
+class Killed(BaseException):
+    """SIGKILL, for a worker of the simulation."""
+
+
+class Violation(AssertionError):
+    """A promise that was not kept."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong with one of a worker's next calls: after so many others, before or after it took effect."""
+
+    after_calls: int
+    lost_answer: bool
+    times: int = 1
+    retry_after: float | None = None
+
+
+@dataclass
+class Worker:
+    """One worker and the look that it is at, which stops when it has made its calls."""
+
+    name: str
+    job: Claimed | None = None
+    thread: greenlet | None = None
+    calls: int = 0
+    stands_at: str = ""
+    killed: bool = False
+    frozen: bool = False  # no heartbeat
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def is_idle(self) -> bool:
+        return self.thread is None
+
+
+class World:
+    """Everything. `watch` is called after each effect of the bot."""
+
+    def __init__(self, seed: int) -> None:
+        random.seed(seed)
+        self.now = START
+        self.bot_skew = timedelta()
+        self.github = GitHubSandbox()
+        self.github.world.url = "http://github.test"
+        self.github.world.clock = lambda: self.now
+        self.github.add_user(*PEOPLE)
+        self.app = _app(self.github)
+        self.repository: SandboxRepository = self.github.add_repository(REPOSITORY, FILES, PEOPLE, [self.app])
+        self.mlflow = Mlflow()
+        self.stored = Stored()
+        self.memory: dict[str, bytes] = {}
+        self.hints: list[tuple[Key, ...]] = []
+        self.stale = 0
+        self.overlap = False  # whether two workers may be at one key: Redis was emptied or a lease ran out
+        self.broken: Violation | None = None
+        self.watch: Callable[[str], None] = lambda _: None
+        self._tokens = itertools.count(1)
+        self._answers: dict[str, tuple[datetime, Any]] = {}
+        self.queue = SimulatedQueue(self.stored, lambda: self.now, self._carry, self._tokens)
+        self.workers = (Worker("worker 1"), Worker("worker 2"))
+        self._settings = Settings(
+            mlflow_tracking_uri="http://mlflow.test",
+            mlflow_webhook_secrets=(Secret("m"),),
+            github_webhook_secrets=(Secret("g"),),
+            github_credentials=AppCredentials(str(self.app.id), Secret("unused")),
+            github_api_url=self.github.url,
+            repositories=(REPOSITORY,),
+            redis_url=None,
+        )
+
+    def close(self) -> None:
+        for worker in self.workers:
+            self.kill(worker)
+        self.github.close()
+
+    # --- the workers ----------------------------------------------------------------------------------------------
+
+    def take(self, worker: Worker) -> bool:
+        """Give an idle worker the next job; False where there is none."""
+        self.queue.dispatch()
+        if not self.stored.handed:
+            return False
+        worker.job = self.stored.handed.pop(0)
+        worker.killed = worker.frozen = False
+        worker.thread = greenlet(lambda: self._work(worker))
+        return True
+
+    def go_on(self, worker: Worker, calls: int) -> None:
+        """Let a worker make so many calls, at most to the end of its look."""
+        if worker.thread is None:
+            return
+        worker.calls = calls
+        worker.thread.switch()
+        self._ended(worker)
+
+    def kill(self, worker: Worker, *, seen: bool = False) -> None:
+        """Kill a worker where it stands; `seen` if the process above it lives on and gives the key back."""
+        if worker.thread is None or worker.job is None:
+            return
+        job, worker.killed = worker.job, True
+        try:
+            worker.thread.throw(Killed())
+        except Killed:
+            pass
+        self._ended(worker)
+        if seen:
+            give_back(job, self.queue, 0.0)  # type: ignore[arg-type]
+
+    def _ended(self, worker: Worker) -> None:
+        if worker.thread is not None and worker.thread.dead:
+            worker.thread = worker.job = None
+            worker.faults.clear()
+
+    def _work(self, worker: Worker) -> None:
+        assert worker.job is not None
+        gateways = self.gateways()
+
+        def look(desk: Desk) -> None:
+            try:
+                look_at(desk.claimed.key, desk, gateways)
+            except Exception as error:
+                if isinstance(error, Violation):
+                    self.broken = self.broken or error
+                elif not isinstance(error, PromotionError):
+                    self.broken = self.broken or Violation(f"0: {dump_key(desk.claimed.key)} failed: {error!r}")
+                    self.broken.__cause__ = error
+                raise
+
+        run(worker.job, self.queue, look)  # type: ignore[arg-type]
+
+    def gateways(self) -> Gateways:
+        """A process' own gateways; only the cache is shared with others."""
+        cache = Cache(None)
+        cache._memory = self.memory
+        gateways = Gateways(self._settings, cache, lambda: self.now + self.bot_skew)
+        registry = SimulatedRegistry(self.mlflow, self._carry)
+        gateways.__dict__["registry"] = gateways.__dict__["artifacts"] = registry
+        gateways.__dict__["github_client"] = SimulatedGitHubClient(self.github, self.app, cache, self._carry)
+        return gateways
+
+    def _carry(self, writes: bool, what: str, do: Callable[[], Any]) -> Any:
+        """One call of whoever makes it: where a worker can stop, die, be misled or get no answer."""
+        worker = next((w for w in self.workers if w.thread is getcurrent()), None)
+        if worker is None:
+            return do()
+        if worker.killed:
+            raise Killed
+        worker.stands_at = what
+        if worker.calls <= 0:
+            assert worker.thread is not None and worker.thread.parent is not None
+            worker.thread.parent.switch()
+        worker.calls -= 1
+        fault = self._fault(worker)
+        if fault is not None and not (fault.lost_answer and writes):
+            raise Unreachable(f"no answer to {what}", fault.retry_after)
+        answer = self._answer(writes, what, do)
+        if writes:
+            self.watch(f"{worker.name}: {what}")
+        if fault is not None:
+            raise Unreachable(f"the answer to {what} is lost", fault.retry_after)
+        return answer
+
+    def _fault(self, worker: Worker) -> Fault | None:
+        for fault in worker.faults:
+            if fault.after_calls > 0:
+                fault.after_calls -= 1
+                continue
+            fault.times -= 1
+            if fault.times <= 0:
+                worker.faults.remove(fault)
+            return fault
+        return None
+
+    def _answer(self, writes: bool, what: str, do: Callable[[], Any]) -> Any:
+        """The answer, or while GitHub's replicas lag the one of a moment ago."""
+        if writes or not what.startswith("GET "):
+            return do()
+        before = self._answers.get(what)
+        if self.stale > 0 and before is not None and self.now - before[0] <= timedelta(seconds=10):
+            self.stale -= 1
+            return before[1]
+        answer = do()
+        self._answers[what] = (self.now, answer)
+        return answer
+
+    # --- time and events ------------------------------------------------------------------------------------------
+
+    def pass_time(self, duration: timedelta) -> None:
+        """Time goes by; workers that live keep their leases."""
+        left = duration
+        while left > timedelta():
+            step = min(left, timedelta(seconds=10))
+            self.now += step
+            left -= step
+            for worker in self.workers:
+                if worker.job is not None and not worker.frozen:
+                    self._heartbeat(worker.job)
+            if left > timedelta(seconds=60) and all(w.is_idle for w in self.workers):
+                self.now += left
+                return
+
+    def _heartbeat(self, job: Claimed) -> None:
+        key = dump_key(job.key)
+        if self.stored.tokens.get(key) == job.token and job.token in self.stored.begun:
+            self.stored.active[key] = (self.now).timestamp() + self.queue.lease
+
+    def collect_events(self) -> None:
+        """What GitHub has to tell, as the keys that the web service makes of it."""
+        served = Served((REPOSITORY,), self.app.id)
+        for delivery in self.github.webhooks.take():
+            payload = json.loads(json.dumps(delivery.payload))
+            named = keys(delivery.event, payload, served)
+            if named:
+                self.hints.append(named)
+
+    def sweep(self) -> None:
+        """The scheduler's sweep."""
+        self.queue.request(RepositoryKey(REPOSITORY))
+
+    def wipe_redis(self) -> None:
+        self.stored.wipe()
+        self.memory.clear()
+        self.overlap = True
+
+
+_key: tuple[str, str] | None = None
+
+
+def _app(github: GitHubSandbox) -> App:
+    """An App whose key is made once for all worlds: nothing is signed here."""
+    global _key
+    if _key is None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form = serialization.PrivateFormat.TraditionalOpenSSL
+        private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+        _key = (private, "")
+    app = App(github.world.next_id(), "promotion-bot", _key[0], _key[1], "http://bot.test/webhooks/github", "s")
+    github.world.apps[app.id] = app
+    return app
