@@ -113,7 +113,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         view = RepositoryView(gateways, repository, now)
     except InvalidDocument as invalid:
         _report_files(repository, tuple(invalid.problems), desk, gateways)
-        _queue_open_pull_requests(repository, desk, gateways)
+        _queue_what_people_wait_for(repository, desk, gateways, now)
         return
     _report_files(repository, problems_at(view.files, view.head), desk, gateways)
     registered = {model.name: model for model in gateways.registry.models()}
@@ -128,18 +128,20 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         if evaluations_needed(world, now) or decide(world, now):
             desk.look_at(ModelKey(repository, model))
     desk.queue.boards.show_all(repository, rows)
-    _queue_open_pull_requests(repository, desk, gateways)
+    _queue_what_people_wait_for(repository, desk, gateways, now)
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:
             desk.look_at(EnvironmentKey(repository, rules.name))
-    for comment in view.log.unanswered(now - _HEARD_FOR):
-        desk.look_at(CommentKey(repository, comment.issue, comment.id))
 
 
-def _queue_open_pull_requests(repository: str, desk: Desk, gateways: Gateways) -> None:
-    for pull in gateways.github(repository).pulls.all():
+def _queue_what_people_wait_for(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> None:
+    """Open pull requests and comments without an answer, whether or not the files can be read."""
+    github = gateways.github(repository)
+    for pull in github.pulls.all():
         if pull.is_open:
             desk.look_at(PullRequestKey(repository, pull.number))
+    for comment in github.comments.log().unanswered(now - _HEARD_FOR):
+        desk.look_at(CommentKey(repository, comment.issue, comment.id))
 
 
 def _look_at_environment(repository: str, environment: str, desk: Desk, gateways: Gateways, now: datetime) -> None:

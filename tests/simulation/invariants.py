@@ -99,6 +99,10 @@ class Watch:
 
     def at_rest(self) -> None:
         """Every promise about how things end, once nothing is left to do."""
+        if not self.oracle.is_readable:
+            if not any("read" in i.title or "files" in i.title for i in self.world.repository.issues()):
+                raise Violation("1: nobody is told that the manifest cannot be read")
+            return
         for model in MODELS:
             for environment in ENVIRONMENTS:
                 self._registry_follows(model, environment)

@@ -89,8 +89,8 @@ class Oracle:
     def follow(self) -> None:
         """Take notice of new commits on the default branch, and of runs that ended."""
         head = self.world.repository.head()
-        if head != self._head:
-            before, after = self._entries(self._head), self._entries(head)
+        if head != self._head and (after := self._entries(head)) is not None:
+            before = self._entries(self._head) or {}
             pull = next(
                 (n for n, p in self.world.repository.repo.pulls.items() if p.merge_commit_sha == head and p.merged_at), None
             )
@@ -101,8 +101,16 @@ class Oracle:
         for (model, environment), place in self.places.items():
             self._settle(model, environment, place)
 
-    def _entries(self, commit: str) -> dict[tuple[str, str], Entry]:
+    @property
+    def is_readable(self) -> bool:
+        """Whether the manifest on the default branch can be read; until then nothing changes."""
+        return self._entries(self.world.repository.head()) is not None
+
+    def _entries(self, commit: str) -> dict[tuple[str, str], Entry] | None:
+        """The entries as of a commit; None where two branches merged cleanly into a key that is there twice."""
         text = self.world.repository.repo.git.file(commit, "versions.yaml") or b""
+        if _has_twins(yaml.compose(text)):
+            return None
         models: dict[str, Any] = yaml.safe_load(text)["models"] or {}
         return {
             (model, environment): Entry(entry["version"], entry["digest"])
@@ -214,6 +222,13 @@ class Oracle:
             for c in comments
             if until is None or c.created_at <= until
         )
+
+
+def _has_twins(node: yaml.Node | None) -> bool:
+    if not isinstance(node, yaml.MappingNode):
+        return False
+    names = [key.value for key, _ in node.value]
+    return len(set(names)) < len(names) or any(_has_twins(value) for _, value in node.value)
 
 
 def is_frozen(at: datetime) -> bool:

@@ -116,9 +116,7 @@ class Comments:
         conditional request; an emptied cache reads every page again. Nobody hears of a comment that was deleted: what
         a decision hangs on is read once more by its id.
         """
-        key = f"github:comments:{self._api.name}"
-        stored = self._api.cache.get(key)
-        known: dict[str, Any] = json.loads(stored) if stored else {"rows": {}, "newest": ""}
+        known = self._known()
         rows, newest = dict(known["rows"]), known["newest"]
         changed_since = {"since": newest} if newest else {}
         try:
@@ -132,13 +130,21 @@ class Comments:
             if refusal.status != 404:  # a repository whose issues are switched off
                 raise
         if rows != known["rows"] or newest != known["newest"]:
-            self._api.cache.set(key, json.dumps({"rows": rows, "newest": newest}).encode(), KEPT)
+            self._know({"rows": rows, "newest": newest})
         comments = [_comment(row) for row in rows.values()]
         own = [c for c in comments if c.author == self._api.login() and not c.was_edited]
         answers = (parse_answer(c.body) for c in sorted(own, key=lambda c: c.id))
         people = (c for c in comments if not c.by_bot and c.author and c.author != self._api.login())
         standing = [(c, c.body.removeprefix(STATUS)) for c in comments if c.body.startswith(STATUS)]
         return Log(people, (answer for answer in answers if answer is not None), standing)
+
+    def _known(self) -> dict[str, Any]:
+        stored = self._api.cache.get(f"github:comments:{self._api.name}")
+        known: dict[str, Any] = json.loads(stored) if stored else {"rows": {}, "newest": ""}
+        return known
+
+    def _know(self, known: dict[str, Any]) -> None:
+        self._api.cache.set(f"github:comments:{self._api.name}", json.dumps(known).encode(), KEPT)
 
     def _kept(self, row: dict[str, Any], *, is_known: bool) -> dict[str, Any] | None:
         """What is remembered of a comment; None where it has nothing to do with the bot."""
@@ -150,7 +156,11 @@ class Comments:
 
     def say(self, issue: int, text: str) -> None:
         """Comment on an issue or a pull request."""
-        self._api.write("POST", f"/issues/{issue}/comments", body=text)
+        row = self._api.write("POST", f"/issues/{issue}/comments", body=text)
+        # GitHub's lists can lag behind its writes: what was just said is known without reading it back.
+        known, kept = self._known(), self._kept(_comment_row(row), is_known=False)
+        if kept is not None:
+            self._know({**known, "rows": {**known["rows"], str(row["id"]): kept}})
 
     def keep(self, issue: int, text: str) -> None:
         """Have the bot's one comment under a person's pull request say `text`, which starts with its marker."""
