@@ -29,6 +29,11 @@ class RecordedJudgement:
     environment: str
     judgement: Judgement
 
+    @property
+    def subject(self) -> tuple[str, str, str, Ruling]:
+        """What is recorded once: a ruling on one commit's change of one entry."""
+        return self.model, self.environment, self.judgement.commit, self.judgement.ruling
+
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
@@ -45,10 +50,15 @@ class Deployments:
         self._api = api
 
     def judgements(self) -> tuple[RecordedJudgement, ...]:
-        """What the bot has recorded about every changed entry, oldest first, without how it was completed."""
-        return tuple(
-            recorded for row in self._deployments() if row["task"] == _TASK and (recorded := _judgement_row(row))
-        )
+        """What the bot has recorded about every changed entry, oldest first, without how it was completed.
+
+        Two workers at one key, after Redis was emptied, can record the same twice: the first counts.
+        """
+        rows = (row for row in self._deployments() if row["task"] == _TASK)
+        found: dict[tuple[str, str, str, Ruling], RecordedJudgement] = {}
+        for recorded in filter(None, map(_judgement_row, rows)):
+            found.setdefault(recorded.subject, recorded)
+        return tuple(found.values())
 
     def adoption(self) -> Adoption | None:
         """The bot's record that the first manifest states what was live already; None where there is none."""
@@ -117,14 +127,7 @@ class Deployments:
 
     def _deployment_of(self, model: str, environment: str, commit: str, ruling: Ruling) -> int | None:
         wanted = (model, environment, commit, ruling)
-        return next(
-            (
-                r.deployment
-                for r in self.judgements()
-                if (r.model, r.environment, r.judgement.commit, r.judgement.ruling) == wanted
-            ),
-            None,
-        )
+        return next((r.deployment for r in self.judgements() if r.subject == wanted), None)
 
     def _deploy(self, sha: str, environment: str, task: str, description: str, payload: Mapping[str, object]) -> None:
         made = self._api.write(
@@ -151,8 +154,9 @@ class Deployments:
             if any(row["id"] <= newest_known for row in page):
                 break
         own = [row for row in fresh if Login(row["creator"]) == self._api.login()]
-        listed_from = min((row["id"] for row in fresh), default=0)
-        kept = [row for row in rows.values() if row["id"] < listed_from]
+        listed = [row["id"] for row in fresh]
+        # Older than the page that was read, or made by the bot while GitHub's list still lags behind.
+        kept = [row for row in rows.values() if not listed or not min(listed) <= row["id"] <= max(listed)]
         merged = sorted([*kept, *own], key=lambda row: row["id"])
         if merged != sorted(rows.values(), key=lambda row: row["id"]):
             self._keep_deployments(merged)

@@ -24,9 +24,7 @@ class Pulls:
         Kept in the cache and brought up to date from the most recently updated page on, so that a look costs one
         conditional request; an emptied cache reads every page again.
         """
-        key = f"github:pulls:{self._api.name}"
-        stored = self._api.cache.get(key)
-        known: dict[str, Any] = json.loads(stored) if stored else {"rows": {}, "newest": ""}
+        known = self._known()
         rows, newest = dict(known["rows"]), known["newest"]
         for page in self._api.pages(
             "/pulls",
@@ -36,17 +34,33 @@ class Pulls:
             direction="desc",
         ):
             for row in page:
-                kept = _pull_row(row)
+                kept, number = _pull_row(row), str(row["number"])
+                if number in rows and rows[number].get("updated", "") > kept["updated"]:
+                    continue  # GitHub's lists can lag behind its writes
                 if kept["open"] or kept["head_ref"].startswith(naming.BRANCH_PREFIX):
-                    rows[str(row["number"])] = kept
+                    rows[number] = kept
                 else:
-                    rows.pop(str(row["number"]), None)
+                    rows.pop(number, None)
                 newest = max(newest, row["updated_at"])
             if known["newest"] and any(row["updated_at"] < known["newest"] for row in page):
                 break
         if rows != known["rows"] or newest != known["newest"]:
-            self._api.cache.set(key, json.dumps({"rows": rows, "newest": newest}).encode(), KEPT)
+            self._know({"rows": rows, "newest": newest})
         return tuple(_pull(row) for _, row in sorted(rows.items(), key=lambda item: int(item[0])))
+
+    def _known(self) -> dict[str, Any]:
+        stored = self._api.cache.get(f"github:pulls:{self._api.name}")
+        known: dict[str, Any] = json.loads(stored) if stored else {"rows": {}, "newest": ""}
+        return known
+
+    def _know(self, known: dict[str, Any]) -> None:
+        self._api.cache.set(f"github:pulls:{self._api.name}", json.dumps(known).encode(), KEPT)
+
+    def _learned(self, row: Mapping[str, Any]) -> PullRequest:
+        """What the bot just wrote is known without reading it back."""
+        known, kept = self._known(), _pull_row(row)
+        self._know({**known, "rows": {**known["rows"], str(row["number"]): kept}})
+        return _pull(kept)
 
     def get(self, number: int) -> PullRequest | None:
         """One pull request as it stands now, with its mergeability; None where there is none."""
@@ -88,7 +102,7 @@ class Pulls:
             owner = self._api.name.partition("/")[0]
             rows = self._api.get("/pulls", state="open", head=f"{owner}:{branch}")
             row = next(r for r in rows if r["head"]["ref"] == branch)
-        return _pull(_pull_row(row))
+        return self._learned(row)
 
     def add_labels(self, number: int, labels: Sequence[str]) -> None:
         """Add labels to a pull request or issue; GitHub creates those that the repository lacks."""
@@ -114,11 +128,11 @@ class Pulls:
 
     def update_body(self, number: int, body: str) -> None:
         """Replace the text of a pull request."""
-        self._api.write("PATCH", f"/pulls/{number}", body=body)
+        self._learned(self._api.write("PATCH", f"/pulls/{number}", body=body))
 
     def close(self, number: int) -> None:
         """Close a pull request without merging it."""
-        self._api.write("PATCH", f"/pulls/{number}", state="closed")
+        self._learned(self._api.write("PATCH", f"/pulls/{number}", state="closed"))
 
     def merge(self, number: int, head: str, message: str = "") -> None:
         """Merge a pull request if its head is still `head`, by the first method that the repository allows.
@@ -151,6 +165,7 @@ def _pull_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "base_ref": row["base"]["ref"],
         "labels": [label["name"] for label in row["labels"]],
         "created_at": row["created_at"],
+        "updated": row["updated_at"],
         "merged_at": row["merged_at"],
         "merge_commit_sha": row["merge_commit_sha"],
         "mergeable": row.get("mergeable"),
