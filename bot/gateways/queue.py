@@ -109,6 +109,13 @@ if ARGV[3] ~= '' then redis.call('ZADD', KEYS[1], 'LT', now + ARGV[3], ARGV[1]) 
 return 1
 """
 )
+_LATER = (
+    _TIME
+    + """
+redis.call('ZADD', KEYS[1], 'LT', now + ARGV[2], ARGV[1])
+return 1
+"""
+)
 _DEPTH = (
     _TIME
     + """
@@ -164,6 +171,7 @@ class WorkQueue:
         self._begin = connection.register_script(_BEGIN)
         self._extend = connection.register_script(_EXTEND)
         self._finish = connection.register_script(_FINISH)
+        self._later = connection.register_script(_LATER)
         self._depth = connection.register_script(_DEPTH)
 
     # --- asking ---------------------------------------------------------------------------------------------------
@@ -176,9 +184,13 @@ class WorkQueue:
                 self._redis.zadd(INBOX, {dump_key(key): asked for key in keys}, lt=True)
 
     def request_at(self, key: Key, when: datetime) -> None:
-        """Have the key looked at from `when` on, unless it is due earlier anyway."""
+        """Have the key looked at from `when` on, unless it is due earlier anyway.
+
+        `when` is by this host's clock, of which only the distance counts: the clock of another may be minutes off.
+        """
+        distance = max(0.0, when.timestamp() - time.time())
         with asked_of_redis():
-            self._redis.zadd(INBOX, {dump_key(key): max(0.0, when.timestamp())}, lt=True)
+            self._later(keys=_KEYS, args=[dump_key(key), distance])
 
     def ready(self) -> None:
         """Raise Unreachable unless Redis answers."""

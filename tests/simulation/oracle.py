@@ -15,9 +15,9 @@ import yaml
 
 from bot.domain.instructions import Settled, parse_answer
 from policies.evidence import RunStatus
+from tests.simulation.world import ENVIRONMENTS as ENVIRONMENTS
 from tests.simulation.world import PEOPLE, World
 
-ENVIRONMENTS: Final = {"staging": ("Staging", "staging"), "production": ("Production", "champion")}
 APPROVERS: Final = ("alice", "bob")
 OVERRIDER: Final = "carol"
 BOT: Final = "promotion-bot[bot]"
@@ -37,6 +37,7 @@ class Entry:
 
     version: int
     digest: str
+    release: str = field(compare=False)
 
 
 @dataclass
@@ -82,6 +83,8 @@ class Oracle:
 
     def __post_init__(self) -> None:
         self._head = self.world.repository.head()
+        for key, entry in (self._entries(self._head) or {}).items():
+            self.place(*key).took_effect.append(entry)  # adopted
 
     def place(self, model: str, environment: str) -> Place:
         return self.places.setdefault((model, environment), Place())
@@ -95,7 +98,7 @@ class Oracle:
                 (n for n, p in self.world.repository.repo.pulls.items() if p.merge_commit_sha == head and p.merged_at), None
             )
             for key in sorted(before.keys() | after.keys()):
-                if before.get(key) != after.get(key):
+                if _text(before.get(key)) != _text(after.get(key)):
                     self._changed(key, after.get(key), head, pull)
             self._head = head
         for (model, environment), place in self.places.items():
@@ -113,7 +116,7 @@ class Oracle:
             return None
         models: dict[str, Any] = yaml.safe_load(text)["models"] or {}
         return {
-            (model, environment): Entry(entry["version"], entry["digest"])
+            (model, environment): Entry(entry["version"], entry["digest"], str(entry["release"]))
             for model, environments in models.items()
             for environment, entry in (environments or {}).items()
         }
@@ -222,6 +225,11 @@ class Oracle:
             for c in comments
             if until is None or c.created_at <= until
         )
+
+
+def _text(entry: Entry | None) -> str:
+    """Everything that an entry says: what is approved is the whole of it, though its files are what is live."""
+    return f"{entry}"
 
 
 def _has_twins(node: yaml.Node | None) -> bool:

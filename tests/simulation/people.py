@@ -189,7 +189,8 @@ class People:
 
     def _a_pull(self, random: Random) -> SandboxPull | None:
         pulls = self.world.repository.pulls()
-        return random.choice(pulls) if pulls else None
+        for_production = [p for p in pulls if "production" in p.title]
+        return random.choice(for_production or pulls) if pulls and random.random() < 0.7 else random.choice([*pulls, None])
 
     # --- the repository -------------------------------------------------------------------------------------------
 
@@ -263,14 +264,17 @@ class People:
     # --- commands -------------------------------------------------------------------------------------------------
 
     def command(self, random: Random) -> str:
-        model, environment = random.choice(MODELS), random.choice(list(ENVIRONMENTS))
-        known = sorted(self.world.mlflow.models.get(model, Model(model)).versions) or [1]
-        version = random.choice(known)
+        found = self._a_version(random)
+        if found is None:
+            return ""
+        (model, version), environment = found, random.choice(list(ENVIRONMENTS))
         line = random.choice(
             (
                 f"/promote {model}@{version} to {environment}",
                 f"/promote {model}",
                 f"/rollback {model} in {environment}",
+                f"/rollback {model} in {environment}",
+                f"/promote {model}@{version} to {environment}",
                 f"/rollback {model} to {version} in {environment}",
                 f"/hold {model} in {environment} because tests",
                 f"/resume {model} in {environment}",
@@ -282,7 +286,7 @@ class People:
                 "/expalin accuracy-floor",
             )
         )
-        who = random.choice(("alice", "bob", "dana-ds", "rita"))
+        who = random.choice(("alice", "alice", "bob", "bob", "dana-ds", "dana-ds", "rita"))
         return self._say(random, who, line)
 
     def override(self, random: Random) -> str:

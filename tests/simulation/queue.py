@@ -47,9 +47,10 @@ class SimulatedQueue:
 
     lease = 30.0
 
-    def __init__(self, stored: Stored, clock: Any, carry: Carry, tokens: itertools.count[int]) -> None:
+    def __init__(self, stored: Stored, clock: Any, host_clock: Any, carry: Carry, tokens: itertools.count[int]) -> None:
         self._stored = stored
         self._clock = clock
+        self._host_clock = host_clock
         self._carry = carry
         self._tokens = tokens
         self.boards = Boards()
@@ -65,7 +66,10 @@ class SimulatedQueue:
         self._ask("ask for " + ", ".join(map(dump_key, keys)), lambda: [self._due(key, self._now + _ASAP) for key in keys])
 
     def request_at(self, key: Key, when: datetime) -> None:
-        self._ask(f"ask for {dump_key(key)} later", lambda: self._due(key, when.timestamp()))
+        self._ask(f"ask for {dump_key(key)} later", lambda: self._due(key, self._now + self._distance(when)))
+
+    def _distance(self, when: datetime) -> float:
+        return max(0.0, (when - self._host_clock()).total_seconds())
 
     def _due(self, key: Key, at: float) -> None:
         text = dump_key(key)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,6 +18,7 @@ from greenlet import getcurrent, greenlet
 
 from bot.domain.errors import PromotionError, Unreachable
 from bot.domain.keys import Key, RepositoryKey, dump_key
+from bot.domain.pipeline import Pipeline
 from bot.gateways.cache import Cache
 from bot.gateways.queue import Claimed
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
@@ -26,7 +28,8 @@ from bot.web.github_webhook import Served, keys
 from bot.wiring import Gateways
 from tests.simulation.github import SimulatedGitHubClient
 from tests.simulation.queue import SimulatedQueue, Stored
-from tests.simulation.registry import Mlflow, SimulatedRegistry
+from tests.simulation.registry import Mlflow, Model, SimulatedRegistry, Version
+from workers import deploy_files
 from workers.desk import Desk
 from workers.execution import give_back, run
 from workers.jobs import look_at
@@ -34,6 +37,7 @@ from workers.jobs import look_at
 REPOSITORY: Final = "acme/models"
 MODELS: Final = ("fraud-a", "fraud-b")
 FLOOR: Final = 0.9  # of the accuracy
+ENVIRONMENTS: Final = {"staging": ("Staging", "staging"), "production": ("Production", "champion")}
 START: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 
 PIPELINE: Final = """\
@@ -85,6 +89,29 @@ PEOPLE: Final = {"alice": "write", "bob": "admin", "carol": "write", "dana-ds": 
 logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
 
 
+def parse_each_text_once() -> None:
+    """Parsing is pure, and thousands of schedules read the same few files."""
+    pipelines = functools.lru_cache(maxsize=64)(deploy_files.parse_pipeline)
+    policies = functools.lru_cache(maxsize=64)(lambda text, source: parse_policy(text, source))
+    manifests: dict[object, object] = {}
+    parse_policy, parse_manifests = deploy_files.parse_policy, deploy_files.parse_manifests
+
+    def parsed(texts: Mapping[str, str | bytes], pipeline: Pipeline) -> object:
+        key = (tuple(sorted(texts.items())), id(pipeline))  # pipelines are parsed once, and stay
+        if key not in manifests:
+            manifests[key] = parse_manifests(texts, pipeline)
+            if len(manifests) > 10_000:
+                manifests.pop(next(iter(manifests)))
+        return manifests[key]
+
+    deploy_files.parse_pipeline = pipelines
+    deploy_files.parse_policy = lambda text, source, _read_file: policies(text, source)
+    deploy_files.parse_manifests = parsed  # type: ignore[assignment]
+
+
+parse_each_text_once()
+
+
 class Killed(BaseException):
     """SIGKILL, for a worker of the simulation."""
 
@@ -127,14 +154,16 @@ class World:
     def __init__(self, seed: int) -> None:
         random.seed(seed)
         self.now = START
+        self.random = random.Random(seed)
         self.bot_skew = timedelta()
         self.github = GitHubSandbox()
         self.github.world.url = "http://github.test"
         self.github.world.clock = lambda: self.now
         self.github.add_user(*PEOPLE)
         self.app = _app(self.github)
-        self.repository: SandboxRepository = self.github.add_repository(REPOSITORY, FILES, PEOPLE, [self.app])
         self.mlflow = Mlflow()
+        files = self._with_history() if seed % 2 else FILES
+        self.repository: SandboxRepository = self.github.add_repository(REPOSITORY, files, PEOPLE, [self.app])
         self.stored = Stored()
         self.memory: dict[str, bytes] = {}
         self.hints: list[tuple[Key, ...]] = []
@@ -144,7 +173,9 @@ class World:
         self.watch: Callable[[str], None] = lambda _: None
         self._tokens = itertools.count(1)
         self._answers: dict[str, tuple[datetime, Any]] = {}
-        self.queue = SimulatedQueue(self.stored, lambda: self.now, self._carry, self._tokens)
+        self.queue = SimulatedQueue(
+            self.stored, lambda: self.now, lambda: self.now + self.bot_skew, self._carry, self._tokens
+        )
         self.workers = (Worker("worker 1"), Worker("worker 2"))
         self._settings = Settings(
             mlflow_tracking_uri="http://mlflow.test",
@@ -155,6 +186,21 @@ class World:
             repositories=(REPOSITORY,),
             redis_url=None,
         )
+
+    def _with_history(self) -> Mapping[str, str]:
+        """Files of a team that comes with models that are live already: the first manifest states them."""
+        manifest = MANIFEST.replace(" {}", "")
+        for name in MODELS:
+            model = self.mlflow.models[name] = Model(name)
+            for number in (1, 2):
+                content = {"MLmodel": f"{name} {number}".encode(), "model.bin": self.random.randbytes(8)}
+                model.versions[number] = Version(number, self.now - timedelta(days=9), {"accuracy": 0.95}, content)
+            manifest += f"  {name}:\n"
+            for environment, (stage, alias), number in zip(ENVIRONMENTS, ENVIRONMENTS.values(), (2, 1), strict=True):
+                model.versions[number].stage, model.aliases[alias] = stage, number
+                digest = self.mlflow.digest(name, number)
+                manifest += f"    {environment}: {{version: {number}, digest: '{digest}', release: 1.0.{number}}}\n"
+        return {**FILES, "versions.yaml": manifest}
 
     def close(self) -> None:
         for worker in self.workers:
