@@ -25,6 +25,8 @@ def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
             continue
         if candidate.entry.names_the_files_of(state.desired):
             continue
+        if state.change is not None and not state.change.is_last:
+            continue  # the changes after it are judged first: one may have taken this very version out again
         if state.rules.group is not None:
             continue  # its environment's key collects it
         yield from tag_missing(world, candidate.entry.version, {"promotion.release": candidate.entry.release})

@@ -15,12 +15,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=200, help="how many schedules")
     parser.add_argument("--seed", type=int, help="one schedule, told in full")
+    parser.add_argument("--mutation", default="", help="with this mistake in the code")
     asked = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":
         # Sets of names are walked in an order that depends on it; a number must mean the same schedule everywhere.
         os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
     if Path("/dev/shm").is_dir():
         os.environ["TMPDIR"] = "/dev/shm"
+    from tests.simulation import mutations
+
+    if asked.mutation:
+        mutations.make(asked.mutation)
     from tests.simulation.schedule import run, shortest
 
     if asked.seed is not None:
@@ -31,6 +36,9 @@ def main() -> int:
     for seed in range(asked.first, asked.first + asked.count):
         outcome = run(seed)
         looks, effects = looks + outcome.looks, effects + outcome.effects
+        if outcome.violation and asked.mutation:
+            print(f"seed {seed}: {outcome.violation}")
+            return 1
         if outcome.violation:
             steps, short = shortest(seed)
             print(f"seed {seed} breaks a promise; its shortest story has {len(steps)} of its steps:\n")

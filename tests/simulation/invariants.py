@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from bot.domain.instructions import Settled, parse_answer
+from bot.domain.instructions import Said, Settled, parse_answer
 from policies.evidence import RunStatus
 from tests.simulation.oracle import BOT, ENVIRONMENTS, Oracle, Verdict, may_write
 from tests.simulation.people import People
-from tests.simulation.world import MODELS, Violation, World
+from tests.simulation.world import MODELS, REPOSITORY, Violation, Worker, World
 
 
 @dataclass
@@ -26,19 +26,25 @@ class Watch:
     writes: list[str] = field(default_factory=list)
     _seen: dict[str, Any] = field(default_factory=dict)
     _rulings: dict[int, Any] = field(default_factory=dict)
+    _since: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
 
     def after_deed(self) -> None:
         """People may write to the registry what they like; from then on it is not the bot's work."""
         self.oracle.follow()
         self._seen = self._registry()
+        self._remember()
 
-    def after_effect(self, what: str) -> None:
+    def after_effect(self, worker: Worker, done: str) -> None:
         """What the bot just did, against what it may."""
+        what = f"{worker.name}: {done}"
         self.writes.append(what)
         known = {key: len(place.changes) for key, place in self.oracle.places.items()}
         self.oracle.follow()
-        if "/merge" in what and " PUT " in what:
+        if done.startswith("PUT ") and done.endswith("/merge"):
             self._merged_by_the_bot(known)
+        if done == f"POST /repos/{REPOSITORY}/pulls":
+            self._opened(worker)
+        self._remember()
         now = self._registry()
         for key, version in now.items():
             if version is not None and self._seen.get(key) != version:
@@ -47,6 +53,47 @@ class Watch:
         if not self.world.overlap:
             self._one_proposal(what)
         self._rulings_stay(what)
+
+    def _opened(self, worker: Worker) -> None:
+        """Promise 5, its other half: automation does not fight the person who held, refused or took out a version.
+
+        What came after the look began, or could not be seen in it, is the next look's.
+        """
+        opened = max(self.world.repository.repo.pulls)
+        pull = self.world.repository.pull(opened)
+        _, environment, branch = pull.head_ref.split("/")
+        model, _, version = branch.rpartition("-v")
+        if worker.misled or self.world.overlap or any(s.line.startswith(("/promote", "/rollback")) for s in self.people.said):
+            return  # somebody asked for something, which may be this
+        subjects = {("live", model, environment, int(version)), ("closed", model, environment, int(version))}
+        subjects |= {("held", model, environment, 0), ("held", "", environment, 0)}
+        for subject in sorted(subjects):
+            if self._since.get(subject, worker.began + 1) <= worker.began:
+                raise Violation(f"5: {worker.name} opens #{opened} ({pull.title}) although {subject[0]} before")
+
+    def _remember(self) -> None:
+        """Since which effect people's decisions stand."""
+        now: set[tuple[str, str, str, int]] = {("closed", *refused) for refused in self.people.closed}
+        # An entry that a person put in and took out again between two looks was never live.
+        for row in self.world.repository.repo.deployments:
+            if row["payload"].get("ruling") == "authorised" and row["payload"]["version"] is not None:
+                now.add(("live", row["payload"]["model"], row["environment"], row["payload"]["version"]))
+        now |= self._held()
+        for subject in now - self._since.keys():
+            self._since[subject] = self.world.effects
+        for subject in self._since.keys() - now:
+            del self._since[subject]
+
+    def _held(self) -> set[tuple[str, str, str, int]]:
+        held: dict[tuple[str, str, str, int], bool] = {}
+        comments = {c.id: c for issue in self.world.repository.repo.issues.values() for c in issue.comments}
+        answers = [a for c in comments.values() if c.author == BOT and (a := parse_answer(c.body))]
+        for answer in sorted(answers, key=lambda a: (comments[a.comment].created_at, a.comment)):
+            told = answer.lines[1].told
+            edited = comments[answer.comment].updated_at != comments[answer.comment].created_at
+            if told and told.said in (Said.HOLD, Said.RESUME) and answer.lines[1].settled is Settled.DONE:
+                held["held", told.model, told.environment, 0] = told.said is Said.HOLD and not edited
+        return {subject for subject, is_held in held.items() if is_held}
 
     def _registry(self) -> dict[tuple[str, str, Any], int | None]:
         """Who is where: aliases by model and environment, and stages by model, environment and version."""
@@ -122,6 +169,7 @@ class Watch:
         known = self.world.mlflow.models.get(model)
         if known is None or not place.took_effect:
             return
+        self._refusal_is_said(model, environment)
         is_there = known.aliases.get(ENVIRONMENTS[environment][1])
         wanted = place.live.version if place.live else None
         if is_there == wanted:
@@ -133,12 +181,24 @@ class Watch:
             return
         raise Violation(f"1: {model} in {environment} is {is_there}, authorised was {place.took_effect}")
 
+    def _refusal_is_said(self, model: str, environment: str) -> None:
+        """Promise 1: where the newest change has no effect, an issue says so."""
+        place = self.oracle.place(model, environment)
+        if not place.changes or place.changes[-1].verdict is not Verdict.REFUSED:
+            return
+        commit = place.changes[-1].commit
+        if not any(commit[:7] in i.body and model in i.body for i in self.world.repository.issues()):
+            raise Violation(f"1: nobody is told that {commit[:7]} has no effect on {model} in {environment}")
+
     def _answered(self, said: Any) -> None:
         """Promise 4: answered once, finally, and not for someone who may not."""
         comments = [c for i in self.world.repository.repo.issues.values() for c in i.comments]
         comment = next(c for c in comments if c.id == said.comment)
         answers = [a for c in comments if c.author == BOT and (a := parse_answer(c.body)) and a.comment == said.comment]
         settled = Counter(a.lines[1].settled for a in answers)
+        written = [c.created_at for c in comments if c.author == BOT and (a := parse_answer(c.body)) and a in answers]
+        if written and min(written) - said.at > timedelta(hours=1, minutes=10) and settled.keys() - {Settled.REFUSED}:
+            raise Violation(f"4: “{said.line}” by {said.who} was carried out long after it was said")
         if not self.world.overlap and any(count > 1 for count in settled.values()):
             raise Violation(f"6: “{said.line}” by {said.who} was answered {dict(settled)}")
         reactions = {r.content for r in comment.reactions if r.login == BOT}
@@ -174,7 +234,7 @@ class Watch:
 
     def _floor(self, environment: str) -> float:
         text = self.world.repository.file(f"policies/{environment}.yaml") or ""
-        return float(next(c["metric"]["at_least"] for c in yaml.safe_load(text)["checks"] if "metric" in c))
+        return float(next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c))
 
     def _is_held(self, model: str, environment: str) -> bool:
         tags = self.world.mlflow.models[model].tags

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from bot.domain.instructions import Settled, parse_answer
+from bot.domain.instructions import Said, Settled, parse_answer
 from policies.evidence import RunStatus
 from tests.simulation.world import ENVIRONMENTS as ENVIRONMENTS
 from tests.simulation.world import PEOPLE, World
@@ -112,9 +112,9 @@ class Oracle:
     def _entries(self, commit: str) -> dict[tuple[str, str], Entry] | None:
         """The entries as of a commit; None where two branches merged cleanly into a key that is there twice."""
         text = self.world.repository.repo.git.file(commit, "versions.yaml") or b""
-        if _has_twins(yaml.compose(text)):
+        if _has_twins(yaml.compose(text, yaml.CSafeLoader)):
             return None
-        models: dict[str, Any] = yaml.safe_load(text)["models"] or {}
+        models: dict[str, Any] = yaml.load(text, yaml.CSafeLoader)["models"] or {}
         return {
             (model, environment): Entry(entry["version"], entry["digest"], str(entry["release"]))
             for model, environments in models.items()
@@ -125,7 +125,7 @@ class Oracle:
         model, environment = key
         # The policy of the merge's first parent is the one at the head that this change moved.
         text = self.world.repository.repo.git.file(self._head, f"policies/{environment}.yaml") or b""
-        floor = next(c["metric"]["at_least"] for c in yaml.safe_load(text)["checks"] if "metric" in c)
+        floor = next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c)
         self.place(model, environment).changes.append(Change(commit, entry, pull, self.world.now, floor))
 
     def _settle(self, model: str, environment: str, place: Place) -> None:
@@ -148,7 +148,7 @@ class Oracle:
 
     def _judge(self, model: str, environment: str, place: Place, change: Change) -> None:
         change.went_back = place.is_rollback(change.entry)
-        change.lacks_for_ever = self._files_lack(model, change) or self._approvals_lack(environment, place, change)
+        change.lacks_for_ever = self._files_lack(model, change) or self._approvals_lack(model, environment, change)
         frozen = environment == "production" and not change.went_back and is_frozen(change.at)
         change.lacks_window = frozen and not self.overridden(model, environment, change, "window", change.at)
         evidence = self._evidence(model, change)
@@ -172,7 +172,7 @@ class Oracle:
             return "the digest is another"
         return ""
 
-    def _approvals_lack(self, environment: str, place: Place, change: Change) -> str:
+    def _approvals_lack(self, model: str, environment: str, change: Change) -> str:
         if environment != "production" or change.went_back:
             return ""
         if change.pull is None:
@@ -182,12 +182,25 @@ class Oracle:
         for review in pull.reviews:
             if review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
                 latest[review["user"]["login"]] = (review["state"], review["commit_id"])
-        said = {who: word for who, word in latest.items() if who in APPROVERS and who != self._author(change.pull)}
+        beneficiaries = {self._author(change.pull), *self._asked_for(model, environment, change)}
+        said = {who: word for who, word in latest.items() if who in APPROVERS and who not in beneficiaries}
         if any(state == "CHANGES_REQUESTED" for state, _ in said.values()):
             return "changes were requested"
         if not any(word == ("APPROVED", pull.head_sha) for word in said.values()):
             return "no approval"
         return ""
+
+    def _asked_for(self, model: str, environment: str, change: Change) -> set[str]:
+        """Who had this version proposed by a command: not_author counts them as its authors."""
+        comments = {c.id: c for issue in self.world.repository.repo.issues.values() for c in issue.comments}
+        answers = (a for c in comments.values() if c.author == BOT and (a := parse_answer(c.body)))
+        told = ((a.comment, line.told) for a in answers for line in a.lines.values() if line.settled is not Settled.REFUSED)
+        wanted = (model, environment, change.entry.version if change.entry else None)
+        return {
+            comments[comment].author
+            for comment, what in told
+            if what and what.said is Said.PROMOTE and (what.model, what.environment, what.version) == wanted
+        }
 
     def _author(self, pull: int) -> str:
         return self.world.repository.repo.issues[pull].author

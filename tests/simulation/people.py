@@ -50,7 +50,7 @@ class People:
         name = random.choice(MODELS)
         model = self.world.mlflow.models.setdefault(name, Model(name))
         number = max(model.versions, default=0) + 1
-        accuracy = random.choice((0.95, 0.95, 0.95, FLOOR - 0.1))
+        accuracy = random.choice((0.95, 0.95, 0.99, FLOOR - 0.1))
         status = random.choice((RunStatus.FINISHED, RunStatus.FINISHED, RunStatus.FINISHED, RunStatus.RUNNING))
         files = {"MLmodel": f"{name} {number}".encode(), "model.bin": random.randbytes(8)}
         model.versions[number] = Version(number, self.world.now, {"accuracy": accuracy}, files, status)
@@ -157,6 +157,14 @@ class People:
             return f"alice approves #{pull.number}"
         return f"alice approves and bob merges #{pull.number} ({pull.title})"
 
+    def merge_and_take_back(self, random: Random) -> str:
+        before = self.world.repository.file("versions.yaml") or ""
+        done = self.approve_and_merge(random)
+        if "merges" not in done:
+            return done
+        self.world.repository.push({"versions.yaml": before}, "Take it back", as_user="bob")
+        return f"{done}, and pushes the old manifest again"
+
     def close(self, random: Random) -> str:
         pull = self._a_pull(random)
         if pull is None:
@@ -254,7 +262,7 @@ class People:
 
     def edit_policy(self, random: Random) -> str:
         environment = random.choice(list(ENVIRONMENTS))
-        floor = random.choice((FLOOR, FLOOR, FLOOR + 0.02))
+        floor = random.choice((FLOOR, FLOOR + 0.07))
         text = POLICY.format(name=environment, floor=floor)
         if self.world.repository.file(f"policies/{environment}.yaml") == text:
             return ""
@@ -325,6 +333,7 @@ DEEDS: Final[dict[str, Callable[[People, Random], str]]] = {
     "request_changes": People.request_changes,
     "merge": People.merge,
     "approve_and_merge": People.approve_and_merge,
+    "merge_and_take_back": People.merge_and_take_back,
     "close": People.close,
     "label_hold": People.label_hold,
     "push_to_branch": People.push_to_branch,

@@ -25,17 +25,18 @@ DEED_WEIGHTS: Final = {
     "forge_tag": 2,
     "delete_tags": 1,
     "click": 2,
-    "approve": 4,
+    "approve": 5,
     "request_changes": 1,
     "merge": 3,
     "approve_and_merge": 9,
     "close": 2,
     "label_hold": 1,
-    "push_to_branch": 1,
+    "push_to_branch": 3,
+    "merge_and_take_back": 3,
     "revert": 4,
-    "push_entry": 3,
+    "push_entry": 4,
     "propose_entry": 2,
-    "edit_policy": 1,
+    "edit_policy": 2,
     "command": 6,
     "override": 3,
     "edit_comment": 1,
@@ -50,13 +51,14 @@ MACHINE_WEIGHTS: Final = {
     "long_outage": 2,
     "lost_answer": 5,
     "rate_limit": 2,
-    "stale_reads": 3,
+    "stale_reads": 5,
     "deliver": 30,
     "lose_event": 6,
     "repeat_event": 4,
     "sweep": 6,
     "calm": 8,
     "wipe_redis": 2,
+    "disaster": 4,
     "seconds": 10,
     "minutes": 8,
     "hours": 2,
@@ -258,7 +260,7 @@ def _fault(schedule: Schedule, random: Random, fault: Fault) -> str:
 
 
 def _stale_reads(schedule: Schedule, random: Random) -> str:
-    schedule.world.stale = random.choice((1, 3, 10))
+    schedule.world.stale = random.choice((3, 10, 30))
     return f"GitHub answers {schedule.world.stale} reads as it did a moment ago"
 
 
@@ -307,6 +309,11 @@ def _calm(schedule: Schedule, random: Random) -> str:
 def _wipe_redis(schedule: Schedule, random: Random) -> str:
     schedule.world.wipe_redis()
     return "Redis is emptied"
+
+
+def _disaster(schedule: Schedule, random: Random) -> str:
+    schedule.world.disaster()
+    return "Redis and all workers go down; Redis comes back empty"
 
 
 def _seconds(schedule: Schedule, random: Random) -> str:
@@ -359,6 +366,7 @@ MACHINERY: Final[dict[str, Callable[[Schedule, Random], str]]] = {
     "sweep": _sweep,
     "calm": _calm,
     "wipe_redis": _wipe_redis,
+    "disaster": _disaster,
     "seconds": _seconds,
     "minutes": _minutes,
     "hours": _hours,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -33,12 +32,14 @@ from workers import deploy_files
 from workers.desk import Desk
 from workers.execution import give_back, run
 from workers.jobs import look_at
+from workers.process import JOB_LIMIT
 
 REPOSITORY: Final = "acme/models"
 MODELS: Final = ("fraud-a", "fraud-b")
 FLOOR: Final = 0.9  # of the accuracy
 ENVIRONMENTS: Final = {"staging": ("Staging", "staging"), "production": ("Production", "champion")}
-START: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
+MONDAY: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+FRIDAY: Final = datetime(2026, 3, 6, 15, 20, tzinfo=UTC)  # shortly before production freezes
 
 PIPELINE: Final = """\
 apiVersion: promotion-bot/v1
@@ -141,6 +142,9 @@ class Worker:
     stands_at: str = ""
     killed: bool = False
     frozen: bool = False  # no heartbeat
+    began: int = 0  # how many effects there were before
+    misled: bool = False  # GitHub gave it an answer of a moment ago
+    after_loss: int = 0  # effects since its key became another's
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -153,7 +157,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         random.seed(seed)
-        self.now = START
+        self.now = FRIDAY if seed % 3 == 0 else MONDAY
         self.random = random.Random(seed)
         self.bot_skew = timedelta()
         self.github = GitHubSandbox()
@@ -170,7 +174,8 @@ class World:
         self.stale = 0
         self.overlap = False  # whether two workers may be at one key: Redis was emptied or a lease ran out
         self.broken: Violation | None = None
-        self.watch: Callable[[str], None] = lambda _: None
+        self.effects = 0
+        self.watch: Callable[[Worker, str], None] = lambda _worker, _what: None
         self._tokens = itertools.count(1)
         self._answers: dict[str, tuple[datetime, Any]] = {}
         self.queue = SimulatedQueue(
@@ -215,7 +220,8 @@ class World:
         if not self.stored.handed:
             return False
         worker.job = self.stored.handed.pop(0)
-        worker.killed = worker.frozen = False
+        worker.killed = worker.frozen = worker.misled = False
+        worker.began, worker.after_loss = self.effects, 0
         worker.thread = greenlet(lambda: self._work(worker))
         return True
 
@@ -287,12 +293,22 @@ class World:
         fault = self._fault(worker)
         if fault is not None and not (fault.lost_answer and writes):
             raise Unreachable(f"no answer to {what}", fault.retry_after)
-        answer = self._answer(writes, what, do)
+        answer = do() if writes else self._answer(worker, what, do)
         if writes:
-            self.watch(f"{worker.name}: {what}")
+            self.effects += 1
+            self._expect_lock(worker, what)
+            self.watch(worker, what)
         if fault is not None:
             raise Unreachable(f"the answer to {what} is lost", fault.retry_after)
         return answer
+
+    def _expect_lock(self, worker: Worker, what: str) -> None:
+        """An effect may be under way when the key is lost, and no other begins."""
+        job = worker.job
+        if job is not None and self.stored.tokens.get(dump_key(job.key)) != job.token:
+            worker.after_loss += 1
+            if worker.after_loss > 1:
+                raise Violation(f"2: {worker.name} goes on with {what} although its key is another's")
 
     def _fault(self, worker: Worker) -> Fault | None:
         for fault in worker.faults:
@@ -305,13 +321,14 @@ class World:
             return fault
         return None
 
-    def _answer(self, writes: bool, what: str, do: Callable[[], Any]) -> Any:
+    def _answer(self, worker: Worker, what: str, do: Callable[[], Any]) -> Any:
         """The answer, or while GitHub's replicas lag the one of a moment ago."""
-        if writes or not what.startswith("GET "):
+        if not what.startswith("GET "):
             return do()
         before = self._answers.get(what)
         if self.stale > 0 and before is not None and self.now - before[0] <= timedelta(seconds=10):
             self.stale -= 1
+            worker.misled = True
             return before[1]
         answer = do()
         self._answers[what] = (self.now, answer)
@@ -320,7 +337,10 @@ class World:
     # --- time and events ------------------------------------------------------------------------------------------
 
     def pass_time(self, duration: timedelta) -> None:
-        """Time goes by; workers that live keep their leases."""
+        """Time goes by; workers that live keep their leases, and looks have a time limit."""
+        if duration > timedelta(seconds=JOB_LIMIT):
+            for worker in self.workers:
+                self.kill(worker, seen=True)
         left = duration
         while left > timedelta():
             step = min(left, timedelta(seconds=10))
@@ -342,14 +362,20 @@ class World:
         """What GitHub has to tell, as the keys that the web service makes of it."""
         served = Served((REPOSITORY,), self.app.id)
         for delivery in self.github.webhooks.take():
-            payload = json.loads(json.dumps(delivery.payload))
-            named = keys(delivery.event, payload, served)
+            named = keys(delivery.event, delivery.payload, served)
             if named:
                 self.hints.append(named)
 
     def sweep(self) -> None:
         """The scheduler's sweep."""
         self.queue.request(RepositoryKey(REPOSITORY))
+
+    def disaster(self) -> None:
+        """The machine with Redis and the workers goes down."""
+        for worker in self.workers:
+            self.kill(worker)
+        self.stored.wipe()
+        self.memory.clear()
 
     def wipe_redis(self) -> None:
         self.stored.wipe()

@@ -1,0 +1,171 @@
+"""Deliberate mistakes: each makes the code break a promise, and the simulation has to notice.
+
+A mistake replaces a text in a module's source before it is imported, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake in one module."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+
+
+MUTATIONS: Final = (
+    Mutation(
+        "effects do not ask whether the key is still this worker's",
+        "workers.desk",
+        "self.queue.still_mine(self.claimed)",
+        "pass",
+    ),
+    Mutation("approvals are not asked for", "bot.domain.authorisation", "if needed == 0:", "if needed >= 0:"),
+    Mutation("an old approval counts", "bot.domain.approvals", "review.commit != head:", "review.commit == 'never':"),
+    Mutation("the window is not looked at", "bot.domain.authorisation", "if freeze is None or", "if True or"),
+    Mutation(
+        "a failed check is no reason", "bot.domain.authorisation", "case Status.FAIL:", "case Status.FAIL if False:"
+    ),
+    Mutation("the digest is not compared", "bot.domain.authorisation", "if found.digest != entry.digest:", "if False:"),
+    Mutation(
+        "every older version counts as a rollback",
+        "bot.domain.authorisation",
+        "went_before = any(entry.names_the_files_of(judgement.entry) for judgement in authorised[:before_live])",
+        "went_before = entry.version < live.version",
+    ),
+    Mutation(
+        "a comment is answered at every look",
+        "workers.commands",
+        "if any(line.number in answered for line in lines):",
+        "if False:",
+    ),
+    Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False"),
+    Mutation("everybody may override", "workers.commands", "if self._comment.author not in (allowed or ()):", "if False:"),
+    Mutation("a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)"),
+    Mutation(
+        "the sweep does not look for comments",
+        "workers.jobs",
+        "unanswered(now - _HEARD_FOR)",
+        "unanswered(now + _HEARD_FOR)",
+    ),
+    Mutation(
+        "the sweep does not look at models",
+        "workers.jobs",
+        "if evaluations_needed(world, now) or decide(world, now):",
+        "if False:",
+    ),
+    Mutation(
+        "an older proposal stays open",
+        "bot.domain.proposals",
+        "            if reason is not None:",
+        "            if False:",
+    ),
+    Mutation(
+        "only the newest change of an entry is judged",
+        "workers.observe",
+        "self._change(state, unjudged[-1], is_last=len(unjudged) == 1)",
+        "self._change(state, unjudged[0])",
+    ),
+    Mutation("a hold holds nothing", "bot.domain.candidates", "state.hold or _waits", "_waits"),
+    Mutation(
+        "what was live before is proposed again",
+        "bot.domain.candidates",
+        "*(j.entry.version for j in state.authorised if j.entry),",
+        "",
+    ),
+    Mutation(
+        "what a person refused is proposed again",
+        "bot.domain.candidates",
+        "*(p.version for p in state.proposals if p.was_closed_unmerged),",
+        "",
+    ),
+    Mutation(
+        "the bot merges whatever the checks say",
+        "bot.domain.proposals",
+        "return green and approved and is_open and evaluation.verdict.status is Status.PASS",
+        "return True",
+    ),
+    Mutation(
+        "the answer comes before what it answers is written down",
+        "workers.commands",
+        """
+    if reaction is not None:
+        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+""",
+        """
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+    if reaction is not None:
+        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+""",
+    ),
+    Mutation(
+        "what the bot wrote is not known before GitHub lists it",
+        "bot.gateways.github.deployments",
+        'if not listed or not min(listed) <= row["id"] <= max(listed)',
+        'if row["id"] < min(listed, default=0)',
+    ),
+    Mutation(
+        "a merge that was taken back at once is forgotten",
+        "workers.observe",
+        "owed = self._owed(state, place, judged)",
+        "owed = ()",
+    ),
+    Mutation("drift is not looked for", "bot.domain.drift", "last is None or last.completed", "True or last.completed"),
+    Mutation(
+        "nothing is said of a change without effect",
+        "bot.domain.merged",
+        "yield from _announce_refusal(state, judgement)",
+        "yield from ()",
+    ),
+)
+
+
+class _Mutated(SourceFileLoader):
+    """Loads a module with its mistake; what was compiled before is not used."""
+
+    def __init__(self, name: str, path: str, mutation: Mutation) -> None:
+        super().__init__(name, path)
+        self._mutation = mutation
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_data(self.get_filename(fullname)).decode()
+        if source.count(self._mutation.right) != 1:
+            raise ImportError(f"“{self._mutation.name}” finds its place {source.count(self._mutation.right)} times")
+        return compile(source.replace(self._mutation.right, self._mutation.wrong), self.path, "exec")
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._mutation.module:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.origin is not None:
+            spec.loader = _Mutated(fullname, spec.origin, self._mutation)
+        return spec
+
+
+def make(name: str) -> None:
+    """Make a mistake; before the product is imported."""
+    mutation = next(m for m in MUTATIONS if m.name == name)
+    sys.meta_path.insert(0, _Finder(mutation))
