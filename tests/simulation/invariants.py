@@ -186,9 +186,9 @@ class Watch:
         place = self.oracle.place(model, environment)
         if not place.changes or place.changes[-1].verdict is not Verdict.REFUSED:
             return
-        commit = place.changes[-1].commit
-        if not any(commit[:7] in i.body and model in i.body for i in self.world.repository.issues()):
-            raise Violation(f"1: nobody is told that {commit[:7]} has no effect on {model} in {environment}")
+        said = (i.title + i.body for i in self.world.repository.issues() if i.author == BOT)
+        if not any(model in text and environment in text for text in said):
+            raise Violation(f"1: nobody is told that {place.changes[-1].commit[:7]} has no effect for {model} in {environment}")
 
     def _answered(self, said: Any) -> None:
         """Promise 4: answered once, finally, and not for someone who may not."""
@@ -226,10 +226,8 @@ class Watch:
             was_live = [e.version for e in place.took_effect if e]
             known = [p for p in self.world.repository.pulls("all") if p.head_ref.startswith(f"promotion/staging/{model.name}-v")]
             versions = {int(p.head_ref.rpartition("-v")[2]): p for p in known}
-            if newest <= max([*was_live, *(n for n, p in versions.items() if not p.is_open), 0]):
-                continue
-            if newest in versions or self._is_held(model.name, "staging") or self._asked(model.name, "staging"):
-                continue
+            if newest <= max([*was_live, *versions, 0]) or self._is_held(model.name, "staging") or self._asked(model.name, "staging"):
+                continue  # and what is older than a proposal was passed over
             raise Violation(f"5: {model.name} v{newest} is good, and forgotten: {versions} {was_live}")
 
     def _floor(self, environment: str) -> float:

@@ -147,6 +147,9 @@ class Oracle:
         place.took_effect.append(change.entry)
 
     def _judge(self, model: str, environment: str, place: Place, change: Change) -> None:
+        if place.took_effect and _text(change.entry) == _text(place.live):
+            change.verdict = Verdict.AUTHORISED  # what had no effect was taken back: nothing changes
+            return
         change.went_back = place.is_rollback(change.entry)
         change.lacks_for_ever = self._files_lack(model, change) or self._approvals_lack(model, environment, change)
         frozen = environment == "production" and not change.went_back and is_frozen(change.at)

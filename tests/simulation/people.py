@@ -36,6 +36,7 @@ class People:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.changed: Callable[[], None] = lambda: None  # called between two changes of one deed
         self.said: list[Said] = []
         self.clicked: set[tuple[str, str]] = set()  # model and environment where somebody changed the registry by hand
         self.closed: set[tuple[str, str, int]] = set()  # what a person refused
@@ -162,6 +163,7 @@ class People:
         done = self.approve_and_merge(random)
         if "merges" not in done:
             return done
+        self.changed()
         self.world.repository.push({"versions.yaml": before}, "Take it back", as_user="bob")
         return f"{done}, and pushes the old manifest again"
 

@@ -102,6 +102,7 @@ class Schedule:
         self.people = People(self.world)
         self.watch = Watch(self.world, self.people, Oracle(self.world))
         self.world.watch = self.watch.after_effect
+        self.people.changed = self.watch.after_deed
         self.outcome = Outcome()
 
     def run(self, steps: Sequence[Step]) -> Outcome:
@@ -163,6 +164,8 @@ class Schedule:
         return any(due <= soon and "repository" not in key for key, due in self.world.stored.inbox.items())
 
     def _quiet_writes_nothing(self) -> None:
+        self.world.sweep()
+        self.drain()  # a window may have closed while time went by
         before = len(self.watch.writes)
         self.world.sweep()
         self.drain()
