@@ -41,7 +41,8 @@ class Gateways:
     @cached_property
     def github_client(self) -> GitHubClient:
         """GitHub, signed in as the bot."""
-        return GitHubClient(self.settings.github_api_url, self.settings.github_credentials, self.cache)
+        settings = self.settings
+        return GitHubClient(settings.github_api_url, settings.github_credentials, self.cache, settings.repositories)
 
     def github(self, repository: str) -> Repository:
         """One deploy repository."""

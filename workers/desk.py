@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.domain.keys import Key
+from bot.domain.keys import CommentKey, Key, Urgency
 from bot.gateways.queue import Claimed, WorkQueue
 
 
@@ -21,8 +21,9 @@ class Desk:
         self.queue.still_mine(self.claimed)
 
     def look_at(self, key: Key) -> None:
-        """Queue another key, or this one once more after this run."""
-        self.queue.request(key)
+        """Queue another key, or this one once more after this run; it is as urgent as what led to it."""
+        urgency = Urgency.PEOPLE if isinstance(key, CommentKey) else self.claimed.urgency
+        self.queue.request(key, urgency=urgency)
 
     def look_again(self, at: datetime) -> None:
         """Queue this key for a later moment."""

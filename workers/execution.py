@@ -7,15 +7,27 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from bot.domain.errors import LostLock, Misconfigured, PromotionError, Refused, Unreachable
-from bot.domain.keys import Key, dump_key, parse_key
+from bot.domain.errors import LostLock, Misconfigured, NotYet, PromotionError, Refused, Service, Unreachable
+from bot.domain.keys import (
+    CommentKey,
+    Key,
+    PullRequestKey,
+    RecheckKey,
+    RegisteredModelKey,
+    Urgency,
+    dump_key,
+    parse_key,
+)
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
+from bot.gateways.troubles import MOST_FAILURES, SET_ASIDE_FOR
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
 from workers.desk import Desk
@@ -32,6 +44,8 @@ class Result(StrEnum):
 
     DONE = "done"
     RETRIED = "retried"
+    POSTPONED = "postponed"
+    SET_ASIDE = "set aside"
     REFUSED = "refused"
     MISCONFIGURED = "misconfigured"
     LOST = "lost"
@@ -45,7 +59,14 @@ def execute(key_text: str, token: str) -> None:
 
     settings = load_settings(os.environ, NEEDS)
     queue = open_queue(settings)
-    run(Claimed(parse_key(key_text), token), queue, lambda desk: look_at(desk.claimed.key, desk, gateways_of(settings)))
+
+    def look(desk: Desk) -> None:
+        gateways, key = gateways_of(settings), desk.claimed.key
+        if not isinstance(key, RegisteredModelKey):
+            gateways.github_client.budget.expect(key.repository, desk.claimed.urgency)
+        look_at(key, desk, gateways)
+
+    run(Claimed(parse_key(key_text), token), queue, look)
 
 
 def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
@@ -68,12 +89,22 @@ def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> Non
 def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
     name = dump_key(claimed.key)
+    services = services_of(claimed.key)
     try:
+        if _is_set_aside(claimed, queue):
+            return Result.SET_ASIDE, None
+        queue.troubles.expect(*services)
         with _heartbeat(queue, claimed):
             look(Desk(queue, claimed))
     except LostLock:
         return Result.LOST, None
+    except NotYet as error:
+        again = (error.retry_after or 0.0) + random.uniform(0.0, 1.0)  # noqa: S311 - no secret depends on it
+        log.info("key=%s: %s; again in %.0f s", name, error, again)
+        return Result.POSTPONED, again
     except Unreachable as error:
+        if error.service is not None:
+            queue.troubles.is_away(error.service, str(error))
         again = backoff(queue.count_attempt(claimed.key), error.retry_after)
         log.warning("key=%s: %s; again in %.0f s", name, error, again)
         return Result.RETRIED, again
@@ -81,11 +112,39 @@ def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -
         log.error("key=%s: %s", name, error)
         queue.forget_attempts(claimed.key)
         return Result.REFUSED if isinstance(error, Refused) else Result.MISCONFIGURED, None
-    except Exception:
-        log.exception("key=%s failed; the next sweep looks again", name)
+    except Exception as error:
+        failures = queue.troubles.failed(claimed.key, _place_of(error))
+        log.exception("key=%s failed, %d times in a row; the next sweep looks again", name, failures)
         return Result.FAILED, None
     queue.forget_attempts(claimed.key)
+    queue.troubles.worked(claimed.key)
+    queue.troubles.is_back(*services)
     return Result.DONE, None
+
+
+def _is_set_aside(claimed: Claimed, queue: WorkQueue) -> bool:
+    """Whether this is only the sweep asking for a key whose looks keep failing, and none too soon."""
+    if claimed.urgency is not Urgency.SWEEP:
+        return False
+    failing = queue.troubles.of(claimed.key)
+    return failing is not None and failing.is_set_aside and time.time() - failing.at < SET_ASIDE_FOR
+
+
+def _place_of(error: Exception) -> str:
+    """What failed where, without the error's text, which may hold anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if any(f"/{room}/" in f.filename for room in ("bot", "policies", "workers"))]
+    last = (ours or frames)[-1] if frames else None
+    return f"{type(error).__name__} in {Path(last.filename).stem}.{last.name}, line {last.lineno}" if last else "?"
+
+
+def services_of(key: Key) -> tuple[Service, ...]:
+    """What a look at a key cannot do without."""
+    match key:
+        case CommentKey() | PullRequestKey() | RecheckKey():
+            return (Service.GITHUB,)
+        case _:
+            return (Service.GITHUB, Service.MLFLOW)
 
 
 def backoff(attempt: int, retry_after: float | None = None) -> float:
@@ -102,10 +161,12 @@ def kind(key: Key) -> str:
 def give_back(claimed: Claimed, queue: WorkQueue, seconds: float) -> None:
     """Return a key whose job was killed for certain, so that it need not wait for the lease to run out.
 
-    What kills its job each time, such as too little memory, comes back less and less often.
+    What kills its job each time, such as too little memory, comes back less and less often, in the end with the sweep.
     """
     try:
-        queue.finish(claimed, backoff(queue.count_attempt(claimed.key)))
+        failures = queue.troubles.failed(claimed.key, "its process was killed; had it too little memory?")
+        again = backoff(queue.count_attempt(claimed.key)) if failures < MOST_FAILURES else None
+        queue.finish(claimed, again)
         queue.record(kind(claimed.key), Result.KILLED, seconds)
     except PromotionError as error:
         log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)

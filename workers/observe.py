@@ -111,8 +111,8 @@ class _ModelObserver:
     def _owed(self, state: EnvironmentState, place: Place, judged: Collection[str]) -> tuple[str, ...]:
         """The merges of the bot's own proposals that nobody judged yet, even if somebody took them back since."""
         merged = (p.pull_request.merge_commit_sha for p in state.proposals if p.pull_request.merged_at)
-        unjudged = [sha for sha in merged if sha and sha not in judged]
-        return tuple(sha for sha in unjudged if self._view.files.changed_by(self._view.repository.git.commit(sha), place))
+        unjudged = [self._view.repository.git.commit(sha) for sha in merged if sha and sha not in judged]
+        return tuple(commit.sha for commit in unjudged if self._view.files.changed_by(commit, place))
 
     # --- a change of the manifest ---------------------------------------------------------------------------------
 

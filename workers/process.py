@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkContext, ForkProcess
 from types import FrameType, TracebackType
@@ -22,8 +22,8 @@ from rq.serializers import JSONSerializer
 
 from bot import wiring
 from bot.domain.errors import Misconfigured, PromotionError, Unreachable
-from bot.domain.keys import RepositoryKey, dump_key, parse_key
-from bot.gateways.queue import RQ_QUEUE, Claimed, WorkQueue
+from bot.domain.keys import RepositoryKey, Urgency, dump_key, parse_key
+from bot.gateways.queue import RQ_QUEUES, Claimed, WorkQueue
 from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
 from workers.execution import gateways_of, give_back, open_queue
@@ -62,7 +62,7 @@ class KeyWorker(Worker):
 
 def run_worker(settings: Settings) -> None:
     """Take jobs until told to stop."""
-    worker = KeyWorker([RQ_QUEUE], connection=_waiting(settings), serializer=JSONSerializer)
+    worker = KeyWorker([*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer)
     worker.settings = settings
     worker.work_queue = open_queue(settings)
     worker.work(logging_level="WARNING", with_scheduler=False)
@@ -76,13 +76,14 @@ def run_scheduler(settings: Settings) -> None:
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     queue = open_queue(settings)
-    jobs = job_queue(settings)
+    jobs = job_queues(settings)
     interval = settings.sweep_interval.total_seconds()
     next_sweep = time.monotonic()
     while not stopped.is_set():
         try:
             if time.monotonic() >= next_sweep:
-                queue.request(*(RepositoryKey(repository) for repository in settings.repositories))
+                repositories = (RepositoryKey(repository) for repository in settings.repositories)
+                queue.request(*repositories, urgency=Urgency.SWEEP)
                 next_sweep = time.monotonic() + interval
             if not dispatch(queue, jobs):
                 stopped.wait(_POLL)
@@ -91,17 +92,20 @@ def run_scheduler(settings: Settings) -> None:
             stopped.wait(1.0)
 
 
-def job_queue(settings: Settings) -> Queue:
-    """RQ's own queue, in JSON: pickle would let whoever writes to Redis run code here."""
-    return Queue(RQ_QUEUE, connection=_waiting(settings), serializer=JSONSerializer)
+def job_queues(settings: Settings) -> Mapping[Urgency, Queue]:
+    """RQ's own queues, in JSON: pickle would let whoever writes to Redis run code here."""
+    connection = _waiting(settings)
+    return {
+        urgency: Queue(name, connection=connection, serializer=JSONSerializer) for urgency, name in RQ_QUEUES.items()
+    }
 
 
-def dispatch(queue: WorkQueue, jobs: Queue) -> int:
+def dispatch(queue: WorkQueue, jobs: Mapping[Urgency, Queue]) -> int:
     """Hand every due key to RQ; how many there were. A job is known to RQ by its token."""
     claimed = queue.claim()
     for item in claimed:
         with asked_of_redis():
-            jobs.enqueue_call(
+            jobs[item.urgency].enqueue_call(
                 "workers.execution.execute",
                 args=(dump_key(item.key), item.token),
                 timeout=JOB_LIMIT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple, dataclass
+from enum import IntEnum
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +63,24 @@ class RegisteredModelKey:
 
 
 Key = ModelKey | PullRequestKey | RecheckKey | CommentKey | EnvironmentKey | RepositoryKey | RegisteredModelKey
+
+
+class Urgency(IntEnum):
+    """What comes first: what people wait for, what is new, what only the clock asks for."""
+
+    PEOPLE = 0
+    CANDIDATE = 1
+    SWEEP = 2
+
+
+def urgency_of(key: Key) -> Urgency:
+    """How urgent a key is that an event named: comments and pull requests have people waiting."""
+    match key:
+        case CommentKey() | PullRequestKey() | RecheckKey():
+            return Urgency.PEOPLE
+        case _:
+            return Urgency.CANDIDATE
+
 
 _KINDS: dict[str, type[Key]] = {
     "model": ModelKey,

@@ -23,7 +23,7 @@ from urllib.request import url2pathname
 
 import yaml
 
-from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
+from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
 from bot.domain.versions import ModelVersion
 from bot.gateways.mlflow_api import FORBIDDEN, MISSING, Missing, MlflowApi, redacted, summary
 
@@ -283,7 +283,9 @@ class _LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise Unreachable(f"The artifact store at {self._root} could not be read: {summary(error)}") from None
+            raise Unreachable(
+                f"The artifact store at {self._root} could not be read: {summary(error)}", service=Service.ARTIFACTS
+            ) from None
 
     def _entry(self, path: str, item: os.DirEntry[str]) -> _Entry:
         status = item.stat(follow_symlinks=False)
@@ -300,7 +302,9 @@ class _LocalStore:
                 while chunk := file.read(_CHUNK):
                     yield chunk
         except OSError as error:
-            raise Unreachable(f"{path!r} in {self._root} could not be read: {summary(error)}") from None
+            raise Unreachable(
+                f"{path!r} in {self._root} could not be read: {summary(error)}", service=Service.ARTIFACTS
+            ) from None
 
 
 class _RepositoryStore:
@@ -333,7 +337,7 @@ class _RepositoryStore:
             return Missing(f"{said}. It is not there.")
         if code == 400 or meaning == "INVALID_PARAMETER_VALUE":
             return Refused(said)
-        return Unreachable(said)
+        return Unreachable(said, service=Service.ARTIFACTS)
 
 
 class _ProxiedStore(_RepositoryStore):

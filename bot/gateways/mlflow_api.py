@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
+from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -130,7 +130,7 @@ class MlflowApi:
                 f"{where} did not answer as MLflow does when asked to {task}: {said}. Check MLFLOW_TRACKING_URI; a "
                 "login page or a proxy in between answers like this too."
             )
-        return Unreachable(f"{where} could not be reached to {task}: {said}")
+        return Unreachable(f"{where} could not be reached to {task}: {said}", service=Service.MLFLOW)
 
 
 def redacted(text: str) -> str:

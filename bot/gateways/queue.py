@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,9 +24,10 @@ from typing import Any, Final
 import redis
 
 from bot.domain.errors import LostLock
-from bot.domain.keys import Key, dump_key, parse_key
+from bot.domain.keys import Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.boards import Boards
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
+from bot.gateways.troubles import Troubles
 
 log = logging.getLogger("promotion-bot.queue")
 
@@ -35,48 +37,64 @@ TOKENS: Final = f"{PREFIX}tokens"  # hash: key -> token, with a mark once its jo
 ATTEMPTS: Final = f"{PREFIX}attempts"  # hash: key -> failures in a row to reach something
 RESULTS: Final = f"{PREFIX}results"  # hash: kind, result -> how many looks ended so
 SECONDS: Final = f"{PREFIX}seconds"  # hash: kind, result -> seconds that these looks took
-RQ_QUEUE: Final = "promotion"
-_RQ_LIST: Final = f"rq:queue:{RQ_QUEUE}"  # RQ's own name for the list of waiting job ids
-_KEYS: Final = (INBOX, ACTIVE, TOKENS, _RQ_LIST)
+RQ_QUEUES: Final = {urgency: f"promotion-{urgency.name.lower()}" for urgency in Urgency}  # RQ serves them in order
+_RQ_LISTS: Final = tuple(f"rq:queue:{name}" for name in RQ_QUEUES.values())  # RQ's own names for waiting job ids
+_KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS)
 
-# Keys handed out at once, over all workers. The rest waits in the inbox, where repeated requests fold into one.
+# Keys handed out at once, over all workers, before what is more urgent is handed out beside them. The rest waits in
+# the inbox, where repeated requests fold into one.
 WINDOW: Final = 100
 # What is asked for now is due whatever the clocks say, and still comes in the order of asking: its score is the asking
-# host's time, moved so far back that no clock reaches it.
-_NOW: Final = -1e10
+# host's time, moved so far back that no clock reaches it, and the further the more urgent it is.
+_AGE: Final = 1e10
+_OVERDUE: Final = 600  # seconds after which everything has its turn, however much that is more urgent there is
 _REMEMBER_ATTEMPTS: Final = 86_400  # seconds
 
 _TIME = f"""
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
-local asked = now + ({_NOW:.0f})
+local age = {_AGE:.0f}
+local function since(urgency) return now + (urgency - 3) * age end
+local function urgency_of(token)
+  return tonumber(string.match(token, '-%d+-([012])$') or string.match(token, '-%d+-([012]):begun$') or 1)
+end
 """
 _CLAIM = (
     _TIME
     + """
-local prefix, lease, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, lease, window, overdue = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   local token = redis.call('HGET', KEYS[3], key)
-  if token and redis.call('LPOS', KEYS[4], token) then
+  if token and (redis.call('LPOS', KEYS[4], token) or redis.call('LPOS', KEYS[5], token)
+      or redis.call('LPOS', KEYS[6], token)) then
     redis.call('ZADD', KEYS[2], now + lease, key)
   else
     redis.call('ZREM', KEYS[2], key); redis.call('HDEL', KEYS[3], key)
-    redis.call('ZADD', KEYS[1], 'LT', asked, key)
+    redis.call('ZADD', KEYS[1], 'LT', since(token and urgency_of(token) or 1), key)
   end
 end
-local room = window - redis.call('ZCARD', KEYS[2])
 local claimed = {}
-if room <= 0 then return claimed end
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 2 * window)) do
-  if #claimed >= 2 * room then break end
-  if not redis.call('ZSCORE', KEYS[2], key) then
-    local token = prefix .. '-' .. #claimed / 2
-    redis.call('ZADD', KEYS[2], now + lease, key)
-    redis.call('HSET', KEYS[3], key, token)
-    claimed[#claimed + 1] = key
-    claimed[#claimed + 1] = token
+local function take(urgency, first, last)
+  local room = window * (3 - urgency) - redis.call('ZCARD', KEYS[2])
+  if room <= 0 then return end
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'LIMIT', 0, 2 * window)) do
+    if room <= 0 then return end
+    if not redis.call('ZSCORE', KEYS[2], key) then
+      local token = prefix .. '-' .. #claimed / 2 .. '-' .. urgency
+      redis.call('ZADD', KEYS[2], now + lease, key)
+      redis.call('HSET', KEYS[3], key, token)
+      claimed[#claimed + 1] = key
+      claimed[#claimed + 1] = token
+      room = room - 1
+    end
   end
 end
+for urgency = 0, 2 do take(urgency, (urgency - 3) * age, since(urgency) - overdue) end
+take(1, 0, now - overdue)
+take(0, '-inf', -2 * age - 1)
+take(1, -2 * age, -age - 1)
+take(1, 0, now)
+take(2, -age, -1)
 return claimed
 """
 )
@@ -121,13 +139,16 @@ _DEPTH = (
     + """
 local due = redis.call('ZCOUNT', KEYS[1], '-inf', now)
 local oldest = 0
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if first[2] and tonumber(first[2]) <= now then
-  local since = tonumber(first[2])
-  oldest = now - since
-  if since < 0 then oldest = asked - since end
+local function look(first, last, shift)
+  local found = redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'WITHSCORES', 'LIMIT', 0, 1)
+  if found[2] then oldest = math.max(oldest, now - (tonumber(found[2]) + shift)) end
+  return redis.call('ZCOUNT', KEYS[1], first, last)
 end
-return {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2]), string.format('%.3f', oldest)}
+local answer = {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2])}
+for urgency = 0, 2 do answer[4 + urgency] = look((urgency - 3) * age, (urgency - 2) * age - 1, (3 - urgency) * age) end
+look(0, now, 0)
+answer[7] = string.format('%.3f', oldest)
+return answer
 """
 )
 
@@ -139,15 +160,25 @@ class Claimed:
     key: Key
     token: str
 
+    @property
+    def urgency(self) -> Urgency:
+        """What the token says that the run is for; a token of another format is for what is new."""
+        last = self.token.rpartition("-")[2]
+        return Urgency(int(last)) if last in ("0", "1", "2") else Urgency.CANDIDATE
+
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Keys to be looked at now, later, and being looked at; `oldest` is how many seconds the first has waited."""
+    """Keys to be looked at now, later, and being looked at; `oldest` is how many seconds the first has waited.
+
+    `asked` are those of the due ones that somebody asked for, by urgency; the time of the others has come.
+    """
 
     due: int
     later: int
     active: int
     oldest: float
+    asked: Mapping[Urgency, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +197,7 @@ class WorkQueue:
     def __init__(self, connection: redis.Redis, lease: float = 30.0) -> None:
         self._redis = connection
         self.boards = Boards(connection)
+        self.troubles = Troubles(connection)
         self.lease = lease
         self._claim = connection.register_script(_CLAIM)
         self._begin = connection.register_script(_BEGIN)
@@ -176,12 +208,16 @@ class WorkQueue:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def request(self, *keys: Key) -> None:
-        """Have each key looked at as soon as may be; one command, and nothing new for a key that waits already."""
+    def request(self, *keys: Key, urgency: Urgency | None = None) -> None:
+        """Have each key looked at as soon as may be; one command, and nothing new for a key that waits already.
+
+        A key that waits already becomes as urgent as the most urgent of its requests.
+        """
         if keys:
-            asked = time.time() + _NOW
+            asked = {key: urgency_of(key) if urgency is None else urgency for key in keys}
+            now = time.time()
             with asked_of_redis():
-                self._redis.zadd(INBOX, {dump_key(key): asked for key in keys}, lt=True)
+                self._redis.zadd(INBOX, {dump_key(key): now + (asked[key] - 3) * _AGE for key in keys}, lt=True)
 
     def request_at(self, key: Key, when: datetime) -> None:
         """Have the key looked at from `when` on, unless it is due earlier anyway.
@@ -202,7 +238,7 @@ class WorkQueue:
     def claim(self) -> tuple[Claimed, ...]:
         """Take due keys that nobody runs, and those whose lease ran out, each under a new token."""
         with asked_of_redis():
-            found: Any = self._claim(keys=_KEYS, args=[secrets.token_hex(8), self.lease, WINDOW])
+            found: Any = self._claim(keys=_KEYS, args=[secrets.token_hex(8), self.lease, WINDOW, _OVERDUE])
         claimed = []
         for text, token in zip(found[::2], found[1::2], strict=True):
             try:
@@ -243,7 +279,8 @@ class WorkQueue:
         """How much there is to do."""
         with asked_of_redis():
             answer: Any = self._depth(keys=_KEYS)
-        return Depth(int(answer[0]), int(answer[1]), int(answer[2]), float(answer[3]))
+        asked = {urgency: int(answer[3 + urgency]) for urgency in Urgency}
+        return Depth(int(answer[0]), int(answer[1]), int(answer[2]), float(answer[6]), asked)
 
     def record(self, kind: str, result: str, seconds: float) -> None:
         """Count one look. The sums live in Redis, so that any web process can show those of all workers."""

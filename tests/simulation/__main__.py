@@ -19,7 +19,11 @@ def main() -> int:
     asked = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":
         # Sets of names are walked in an order that depends on it; a number must mean the same schedule everywhere.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
+        )
     if Path("/dev/shm").is_dir():
         os.environ["TMPDIR"] = "/dev/shm"
     from tests.simulation import mutations
@@ -30,7 +34,9 @@ def main() -> int:
 
     if asked.seed is not None:
         outcome = run(asked.seed)
-        print("\n".join([*outcome.story, f"broken: {outcome.violation}" if outcome.violation else "every promise kept"]))
+        print(
+            "\n".join([*outcome.story, f"broken: {outcome.violation}" if outcome.violation else "every promise kept"])
+        )
         return 1 if outcome.violation else 0
     started, looks, effects = time.monotonic(), 0, 0
     for seed in range(asked.first, asked.first + asked.count):

@@ -32,7 +32,12 @@ class Wire:
     ) -> tuple[int, dict[str, str], str]:
         def ask() -> tuple[int, dict[str, str], str]:
             builder = EnvironBuilder(
-                path, self._github.url, parameters, verb, json=body, headers={**headers, "Authorization": f"token {TOKEN}"}
+                path,
+                self._github.url,
+                parameters,
+                verb,
+                json=body,
+                headers={**headers, "Authorization": f"token {TOKEN}"},
             )
             answer: Response = self._github.answer(Request(builder.get_environ()))
             return answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.get_data(as_text=True)

@@ -63,7 +63,11 @@ class Watch:
         pull = self.world.repository.pull(opened)
         _, environment, branch = pull.head_ref.split("/")
         model, _, version = branch.rpartition("-v")
-        if worker.misled or self.world.overlap or any(s.line.startswith(("/promote", "/rollback")) for s in self.people.said):
+        if (
+            worker.misled
+            or self.world.overlap
+            or any(s.line.startswith(("/promote", "/rollback")) for s in self.people.said)
+        ):
             return  # somebody asked for something, which may be this
         subjects = {("live", model, environment, int(version)), ("closed", model, environment, int(version))}
         subjects |= {("held", model, environment, 0), ("held", "", environment, 0)}
@@ -110,7 +114,9 @@ class Watch:
         """Promise 3: nothing without an authorised entry."""
         allowed = {e.version for e in self.oracle.place(model, environment).took_effect if e is not None}
         if version not in allowed:
-            raise Violation(f"3: {what} puts {model} v{version} into {environment} ({how}); authorised were {allowed or 'none'}")
+            raise Violation(
+                f"3: {what} puts {model} v{version} into {environment} ({how}); authorised were {allowed or 'none'}"
+            )
 
     def _merged_by_the_bot(self, known: dict[tuple[str, str], int]) -> None:
         for key, place in self.oracle.places.items():
@@ -188,7 +194,9 @@ class Watch:
             return
         said = (i.title + i.body for i in self.world.repository.issues() if i.author == BOT)
         if not any(model in text and environment in text for text in said):
-            raise Violation(f"1: nobody is told that {place.changes[-1].commit[:7]} has no effect for {model} in {environment}")
+            raise Violation(
+                f"1: nobody is told that {place.changes[-1].commit[:7]} has no effect for {model} in {environment}"
+            )
 
     def _answered(self, said: Any) -> None:
         """Promise 4: answered once, finally, and not for someone who may not."""
@@ -224,15 +232,25 @@ class Watch:
             newest = max(good)
             place = self.oracle.place(model.name, "staging")
             was_live = [e.version for e in place.took_effect if e]
-            known = [p for p in self.world.repository.pulls("all") if p.head_ref.startswith(f"promotion/staging/{model.name}-v")]
+            known = [
+                p
+                for p in self.world.repository.pulls("all")
+                if p.head_ref.startswith(f"promotion/staging/{model.name}-v")
+            ]
             versions = {int(p.head_ref.rpartition("-v")[2]): p for p in known}
-            if newest <= max([*was_live, *versions, 0]) or self._is_held(model.name, "staging") or self._asked(model.name, "staging"):
+            if (
+                newest <= max([*was_live, *versions, 0])
+                or self._is_held(model.name, "staging")
+                or self._asked(model.name, "staging")
+            ):
                 continue  # and what is older than a proposal was passed over
             raise Violation(f"5: {model.name} v{newest} is good, and forgotten: {versions} {was_live}")
 
     def _floor(self, environment: str) -> float:
         text = self.world.repository.file(f"policies/{environment}.yaml") or ""
-        return float(next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c))
+        return float(
+            next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c)
+        )
 
     def _is_held(self, model: str, environment: str) -> bool:
         tags = self.world.mlflow.models[model].tags
@@ -258,4 +276,3 @@ class Watch:
             for what, count in counted.items():
                 if count > 1 and not self.world.overlap:
                     raise Violation(f"6: {what} is there {count} times")
-

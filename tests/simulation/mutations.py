@@ -51,7 +51,9 @@ MUTATIONS: Final = (
         "if False:",
     ),
     Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False"),
-    Mutation("everybody may override", "workers.commands", "if self._comment.author not in (allowed or ()):", "if False:"),
+    Mutation(
+        "everybody may override", "workers.commands", "if self._comment.author not in (allowed or ()):", "if False:"
+    ),
     Mutation("a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)"),
     Mutation(
         "the sweep does not look for comments",

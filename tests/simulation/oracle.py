@@ -95,7 +95,8 @@ class Oracle:
         if head != self._head and (after := self._entries(head)) is not None:
             before = self._entries(self._head) or {}
             pull = next(
-                (n for n, p in self.world.repository.repo.pulls.items() if p.merge_commit_sha == head and p.merged_at), None
+                (n for n, p in self.world.repository.repo.pulls.items() if p.merge_commit_sha == head and p.merged_at),
+                None,
             )
             for key in sorted(before.keys() | after.keys()):
                 if _text(before.get(key)) != _text(after.get(key)):
@@ -197,7 +198,9 @@ class Oracle:
         """Who had this version proposed by a command: not_author counts them as its authors."""
         comments = {c.id: c for issue in self.world.repository.repo.issues.values() for c in issue.comments}
         answers = (a for c in comments.values() if c.author == BOT and (a := parse_answer(c.body)))
-        told = ((a.comment, line.told) for a in answers for line in a.lines.values() if line.settled is not Settled.REFUSED)
+        told = (
+            (a.comment, line.told) for a in answers for line in a.lines.values() if line.settled is not Settled.REFUSED
+        )
         wanted = (model, environment, change.entry.version if change.entry else None)
         return {
             comments[comment].author
@@ -219,7 +222,7 @@ class Oracle:
 
     def _overridden_later(self, model: str, environment: str, change: Change) -> bool:
         """Whether everything that a refusal stands on was overridden."""
-        if change.lacks_for_ever or change.entry is None and not change.lacks_window:
+        if change.lacks_for_ever or (change.entry is None and not change.lacks_window):
             return False
         lacking = ["window"] if change.lacks_window else []
         if self._evidence(model, change) is False:

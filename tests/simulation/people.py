@@ -60,7 +60,10 @@ class People:
 
     def finish_run(self, random: Random) -> str:
         running = [
-            (m.name, v) for m in self.world.mlflow.models.values() for v in m.versions.values() if v.status is RunStatus.RUNNING
+            (m.name, v)
+            for m in self.world.mlflow.models.values()
+            for v in m.versions.values()
+            if v.status is RunStatus.RUNNING
         ]
         if not running:
             return ""
@@ -200,7 +203,9 @@ class People:
     def _a_pull(self, random: Random) -> SandboxPull | None:
         pulls = self.world.repository.pulls()
         for_production = [p for p in pulls if "production" in p.title]
-        return random.choice(for_production or pulls) if pulls and random.random() < 0.7 else random.choice([*pulls, None])
+        return (
+            random.choice(for_production or pulls) if pulls and random.random() < 0.7 else random.choice([*pulls, None])
+        )
 
     # --- the repository -------------------------------------------------------------------------------------------
 

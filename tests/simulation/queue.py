@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.domain.board import Cell
-from bot.domain.errors import LostLock
-from bot.domain.keys import Key, dump_key, parse_key
+from bot.domain.errors import LostLock, Service
+from bot.domain.keys import Key, Urgency, dump_key, parse_key
 from bot.gateways.queue import Claimed
 from tests.simulation.github import Carry
 
@@ -42,6 +42,24 @@ class Boards:
     def show_all(self, repository: str, rows: Mapping[str, Sequence[Cell]]) -> None: ...
 
 
+class Troubles:
+    """Every service is asked each time here, and a look that fails ends the schedule."""
+
+    def expect(self, *services: Service) -> None: ...
+
+    def is_away(self, service: Service, said: str) -> None: ...
+
+    def is_back(self, *services: Service) -> None: ...
+
+    def of(self, key: Key) -> None:
+        return None
+
+    def failed(self, key: Key, what: str) -> int:
+        return 1
+
+    def worked(self, key: Key) -> None: ...
+
+
 class SimulatedQueue:
     """One worker's view of the queue: its calls can be interrupted as those to Redis can."""
 
@@ -54,6 +72,7 @@ class SimulatedQueue:
         self._carry = carry
         self._tokens = tokens
         self.boards = Boards()
+        self.troubles = Troubles()
 
     @property
     def _now(self) -> float:
@@ -62,8 +81,10 @@ class SimulatedQueue:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def request(self, *keys: Key) -> None:
-        self._ask("ask for " + ", ".join(map(dump_key, keys)), lambda: [self._due(key, self._now + _ASAP) for key in keys])
+    def request(self, *keys: Key, urgency: Urgency | None = None) -> None:
+        self._ask(
+            "ask for " + ", ".join(map(dump_key, keys)), lambda: [self._due(key, self._now + _ASAP) for key in keys]
+        )
 
     def request_at(self, key: Key, when: datetime) -> None:
         self._ask(f"ask for {dump_key(key)} later", lambda: self._due(key, self._now + self._distance(when)))

@@ -77,7 +77,9 @@ class Step:
 def plan(seed: int) -> tuple[Step, ...]:
     """The steps of a seed. Each seed has things that happen often and things that never do: so more comes together."""
     random = Random(seed)
-    weights = {name: weight * random.choice((0, 1, 1, 3)) for name, weight in {**DEED_WEIGHTS, **MACHINE_WEIGHTS}.items()}
+    weights = {
+        name: weight * random.choice((0, 1, 1, 3)) for name, weight in {**DEED_WEIGHTS, **MACHINE_WEIGHTS}.items()
+    }
     weights["work"] += 20
     weights["calm"] += 6
     names = random.choices(list(weights), list(weights.values()), k=random.randint(*STEPS))
@@ -259,7 +261,9 @@ def _fault(schedule: Schedule, random: Random, fault: Fault) -> str:
     worker = _worker(schedule, random)
     worker.faults.append(fault)
     kind = "takes effect, and its answer is lost" if fault.lost_answer else "gets no answer"
-    return f"after {fault.after_calls} more calls one of {worker.name} {kind}" + (" for long" if fault.times > 1 else "")
+    return f"after {fault.after_calls} more calls one of {worker.name} {kind}" + (
+        " for long" if fault.times > 1 else ""
+    )
 
 
 def _stale_reads(schedule: Schedule, random: Random) -> str:

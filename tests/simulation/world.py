@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -11,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from greenlet import getcurrent, greenlet
 
 from bot.domain.errors import PromotionError, Unreachable
@@ -92,10 +91,10 @@ logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
 
 def parse_each_text_once() -> None:
     """Parsing is pure, and thousands of schedules read the same few files."""
-    pipelines = functools.lru_cache(maxsize=64)(deploy_files.parse_pipeline)
-    policies = functools.lru_cache(maxsize=64)(lambda text, source: parse_policy(text, source))
-    manifests: dict[object, object] = {}
     parse_policy, parse_manifests = deploy_files.parse_policy, deploy_files.parse_manifests
+    pipelines = functools.lru_cache(maxsize=64)(deploy_files.parse_pipeline)
+    policies = functools.lru_cache(maxsize=64)(parse_policy)
+    manifests: dict[object, object] = {}
 
     def parsed(texts: Mapping[str, str | bytes], pipeline: Pipeline) -> object:
         key = (tuple(sorted(texts.items())), id(pipeline))  # pipelines are parsed once, and stay
@@ -238,10 +237,8 @@ class World:
         if worker.thread is None or worker.job is None:
             return
         job, worker.killed = worker.job, True
-        try:
+        with contextlib.suppress(Killed):
             worker.thread.throw(Killed())
-        except Killed:
-            pass
         self._ended(worker)
         if seen:
             give_back(job, self.queue, 0.0)  # type: ignore[arg-type]
@@ -287,7 +284,8 @@ class World:
             raise Killed
         worker.stands_at = what
         if worker.calls <= 0:
-            assert worker.thread is not None and worker.thread.parent is not None
+            assert worker.thread is not None
+            assert worker.thread.parent is not None
             worker.thread.parent.switch()
         worker.calls -= 1
         fault = self._fault(worker)
@@ -383,17 +381,8 @@ class World:
         self.overlap = True
 
 
-_key: tuple[str, str] | None = None
-
-
 def _app(github: GitHubSandbox) -> App:
-    """An App whose key is made once for all worlds: nothing is signed here."""
-    global _key
-    if _key is None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        form = serialization.PrivateFormat.TraditionalOpenSSL
-        private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
-        _key = (private, "")
-    app = App(github.world.next_id(), "promotion-bot", _key[0], _key[1], "http://bot.test/webhooks/github", "s")
+    """An App without a key: nothing is signed here."""
+    app = App(github.world.next_id(), "promotion-bot", "", "", "http://bot.test/webhooks/github", "s")
     github.world.apps[app.id] = app
     return app

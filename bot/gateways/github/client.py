@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,13 +18,15 @@ import requests
 from github import Auth, Github, GithubException
 from github.Requester import Requester
 
-from bot.domain.errors import Misconfigured, Refused, Unreachable
+from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
+from bot.gateways.github.budget import Budget
 from bot.gateways.github.pace import Pace
 from bot.settings import AppCredentials, Secret
 
 _TIMEOUT: Final = 20  # seconds for one request
+_SHORTEST_PAUSE: Final = 60.0  # seconds, as GitHub wants it where it names no time
 _DAY: Final = 86_400
 _CONDITIONAL_TTL: Final = 7 * _DAY
 _IMMUTABLE_TTL: Final = 30 * _DAY
@@ -58,7 +60,9 @@ class _Request:
 class GitHubClient:
     """The REST API as the bot sees it; one for the process, safe to use after a fork."""
 
-    def __init__(self, api_url: str, credentials: AppCredentials | Secret, cache: Cache) -> None:
+    def __init__(
+        self, api_url: str, credentials: AppCredentials | Secret, cache: Cache, served: Sequence[str] = ()
+    ) -> None:
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
         self._cache = cache
@@ -69,6 +73,7 @@ class GitHubClient:
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
         self._who = hashlib.sha256(f"{self._api_url} {who}".encode()).hexdigest()[:16]
         self._pace = Pace(cache.connection, self._who)
+        self.budget = Budget(cache.connection, self._who, served)
 
     @property
     def app_id(self) -> int | None:
@@ -188,7 +193,15 @@ class GitHubClient:
         return answer
 
     def _request(self, repository: str, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
-        return self._send(self._requester(repository), request)
+        try:
+            status, body, headers = self._send(self._requester(repository), request)
+        except Unreachable as error:
+            if error.retry_after is not None:
+                self.budget.pause(repository, error.retry_after)
+            raise
+        if status != 304:
+            self.budget.heard(repository, headers)
+        return status, body, headers
 
     @staticmethod
     def _send(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
@@ -264,7 +277,7 @@ class GitHubClient:
 def _translated(error: Exception, what: str) -> Exception:
     if isinstance(error, GithubException):
         return _refusal(error.status, what, error.headers or {}, json.dumps(error.data))
-    return Unreachable(f"GitHub could not be reached for {what}: {type(error).__name__}")
+    return Unreachable(f"GitHub could not be reached for {what}: {type(error).__name__}", service=Service.GITHUB)
 
 
 def _refusal(status: int, what: str, headers: Mapping[str, str], text: str) -> Exception:
@@ -272,9 +285,9 @@ def _refusal(status: int, what: str, headers: Mapping[str, str], text: str) -> E
     message = _messages(text)
     limited = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or "rate limit" in message.lower()
     if status == 429 or (status == 403 and limited):
-        return Unreachable(f"GitHub asks for a pause after {what}: {message}", _pause(headers))
+        return Unreachable(f"GitHub asks for a pause after {what}: {message}", _pause(headers) or _SHORTEST_PAUSE)
     if status >= 500:
-        return Unreachable(f"GitHub could not answer {what}: {status}", _pause(headers))
+        return Unreachable(f"GitHub could not answer {what}: {status}", _pause(headers), Service.GITHUB)
     if status == 401:
         return Misconfigured(
             f"GitHub does not accept the bot's credentials for {what}: {message}. Check GITHUB_TOKEN, or GITHUB_APP_ID"

@@ -3,7 +3,7 @@
 GitHub lets an installation create about 80 pieces of content a minute and 500 an hour, and spend 900 points a minute on
 one endpoint, of which a write costs 5
 (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits). A job
-that comes too early waits for its turn; one whose turn is far away gives its key back to the queue.
+whose turn comes in a moment waits for it; any other gives its key back to the queue, with the time of its turn.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import redis
 
-from bot.domain.errors import Unreachable
+from bot.domain.errors import NotYet
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
-_LONGEST_WAIT: Final = 75.0  # seconds that a job waits for its turn
+_LONGEST_WAIT: Final = 2.0  # seconds that a job waits for its turn; longer ones give their worker back
 _SLOW_FOR: Final = 3600  # seconds of a second between writes after GitHub asked for a pause all the same
 _CREATES = re.compile(r"/repos/[^/]+/[^/]+/(pulls|issues|issues/\d+/comments|pulls/\d+/reviews)")
 _IDS = re.compile(r"/(?:\d+|[0-9a-f]{40}|refs/.*)(?=/|$)")
@@ -73,7 +73,7 @@ class Pace:
         self._count = 0
 
     def wait(self, verb: str, path: str) -> None:
-        """Wait for the turn of a write; raises Unreachable where it is too far away."""
+        """Wait for the turn of a write; raises NotYet where it is too far away."""
         if self._redis is None or self._take is None:
             return
         waited = 0.0
@@ -83,7 +83,7 @@ class Pace:
             if seconds <= 0:
                 return
             if waited + seconds > _LONGEST_WAIT:
-                raise Unreachable("GitHub would be asked for too much at once; this waits for its turn", seconds)
+                raise NotYet("GitHub would be asked for too much at once; this waits for its turn", seconds)
             self._sleep(seconds)
             waited += seconds
 

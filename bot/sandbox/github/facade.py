@@ -119,7 +119,7 @@ class GitHubSandbox:
         """Have a repository whose first commit holds `files`."""
         owner, _, name = full_name.partition("/")
         number = self.world.next_id()
-        git = GitStore(Path(self._folder.name) / f"{number}.git", lambda: self.world.clock())
+        git = GitStore(Path(self._folder.name) / f"{number}.git", lambda: self.world.clock())  # noqa: PLW0108 - the clock may be set later
         repo = Repo(number, owner, name, git, private, collaborators=dict(collaborators or {}), apps=list(install))
         self.world.repos[full_name.lower()] = repo
         tree = git.tree_with(None, {path: text.encode() for path, text in files.items()})

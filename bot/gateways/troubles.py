@@ -1,0 +1,140 @@
+"""What is wrong just now, in Redis: services that do not answer, and keys whose looks fail; for workers and the board.
+
+A service that failed some times in a row is not asked by every look any more: one look at a time tries it, the others
+are put back. A key whose looks end in mistakes is left alone by the sweep after some tries, until an event or a person
+asks for it again, or a day has passed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+
+from bot.domain.errors import NotYet, Service
+from bot.domain.keys import Key, dump_key
+from bot.gateways.redis_connection import PREFIX, asked_of_redis
+
+_AWAY: Final = f"{PREFIX}away"  # hash: service -> since when, how many failures in a row, what was said last
+_PROBE: Final = f"{PREFIX}probe"  # string a service, for as long as one look tries it
+_FAILING: Final = f"{PREFIX}failing"  # hash: key -> how often its looks failed, when last, and of what
+_FAILURES_IN_A_ROW: Final = 3
+_PROBE_EVERY: Final = 15.0  # seconds
+_FORGOTTEN: Final = 7 * 86_400  # seconds without a new failure
+
+MOST_FAILURES: Final = 5
+SET_ASIDE_FOR: Final = 86_400.0  # seconds until the sweep tries a failing key again
+_LONGEST_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A service that does not answer: since when (Unix time), and what the last failure said."""
+
+    service: str
+    since: float
+    failures: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A key whose looks fail: how often in a row, when last (Unix time), and of what."""
+
+    key: str
+    failures: int
+    at: float
+    what: str
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether the sweep leaves it alone."""
+        return self.failures >= MOST_FAILURES
+
+
+class Troubles:
+    """What is wrong just now; an emptied Redis has forgotten it, and finds out again."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._redis = connection
+
+    # --- services -------------------------------------------------------------------------------------------------
+
+    def is_away(self, service: Service, said: str) -> None:
+        """Remember that a service did not answer."""
+        there = self._away().get(service)
+        known = Away(service, there.since if there else time.time(), (there.failures if there else 0) + 1, said)
+        row = json.dumps([known.since, known.failures, said[:_LONGEST_SAID]])
+        with asked_of_redis():
+            self._redis.hset(_AWAY, service, row)
+
+    def is_back(self, *services: Service) -> None:
+        """Forget that services were away."""
+        if services:
+            with asked_of_redis():
+                self._redis.hdel(_AWAY, *services)
+
+    def expect(self, *services: Service) -> None:
+        """Raise NotYet while a service is away and somebody else tries it already."""
+        for service, away in self._away().items():
+            if service not in services or away.failures < _FAILURES_IN_A_ROW:
+                continue
+            with asked_of_redis():
+                mine = self._redis.set(f"{_PROBE}:{service}", b"1", nx=True, px=int(_PROBE_EVERY * 1000))
+                left: Any = 0 if mine else self._redis.pttl(f"{_PROBE}:{service}")
+            if not mine:
+                raise NotYet(f"{service} does not answer: {away.said}", max(1.0, left / 1000))
+
+    def away(self) -> tuple[Away, ...]:
+        """The services that do not answer, by name."""
+        return tuple(away for _, away in sorted(self._away().items()))
+
+    def _away(self) -> dict[str, Away]:
+        with asked_of_redis():
+            rows: Any = self._redis.hgetall(_AWAY)
+        found = {}
+        for name, row in rows.items():
+            since, failures, said = json.loads(row)
+            found[name.decode()] = Away(name.decode(), since, failures, said)
+        return found
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def failed(self, key: Key, what: str) -> int:
+        """Remember that a look at a key failed; how often in a row it has now."""
+        there = self.of(key)
+        failures = there.failures + 1 if there else 1
+        row = json.dumps([failures, time.time(), what[:_LONGEST_SAID]])
+        with asked_of_redis():
+            self._redis.hset(_FAILING, dump_key(key), row)
+        return failures
+
+    def worked(self, key: Key) -> None:
+        """Forget what was wrong with a key."""
+        with asked_of_redis():
+            self._redis.hdel(_FAILING, dump_key(key))
+
+    def of(self, key: Key) -> Failing | None:
+        """What is wrong with a key; None where nothing is."""
+        with asked_of_redis():
+            row: Any = self._redis.hget(_FAILING, dump_key(key))
+        return _failing(dump_key(key), row) if row else None
+
+    def failing(self) -> tuple[Failing, ...]:
+        """The keys whose looks fail, the newest failure first; what nobody asked for any more is forgotten."""
+        with asked_of_redis():
+            rows: Any = self._redis.hgetall(_FAILING)
+        found = [_failing(key.decode(), row) for key, row in rows.items()]
+        old = [each.key for each in found if each.at < time.time() - _FORGOTTEN]
+        if old:
+            with asked_of_redis():
+                self._redis.hdel(_FAILING, *old)
+        return tuple(sorted((f for f in found if f.key not in old), key=lambda f: -f.at))
+
+
+def _failing(key: str, row: bytes) -> Failing:
+    failures, at, what = json.loads(row)
+    return Failing(key, failures, at, what)
