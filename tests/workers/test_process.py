@@ -29,7 +29,8 @@ PROGRAM = textwrap.dedent(
     from tests.workers import looks
     workers.jobs.look_at = looks.look_at
     workers.execution.gateways_of = workers.process.gateways_of = lambda settings: looks
-    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda repository: None)})
+    from bot.gateways.github.budget import Budget
+    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda repository: None), "budget": Budget(None, "")})
     from bot.settings import load_settings
     from workers.process import Supervisor, add_workers
     with Supervisor() as supervisor:
