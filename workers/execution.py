@@ -21,6 +21,7 @@ from bot.domain.keys import (
     PullRequestKey,
     RecheckKey,
     RegisteredModelKey,
+    RepositoryKey,
     Urgency,
     dump_key,
     parse_key,
@@ -123,8 +124,11 @@ def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -
 
 
 def _is_set_aside(claimed: Claimed, queue: WorkQueue) -> bool:
-    """Whether this is only the sweep asking for a key whose looks keep failing, and none too soon."""
-    if claimed.urgency is not Urgency.SWEEP:
+    """Whether this is only the sweep asking for a key whose looks keep failing, and none too soon.
+
+    The sweep itself is tried each time: everything else hangs on it.
+    """
+    if claimed.urgency is not Urgency.SWEEP or isinstance(claimed.key, RepositoryKey):
         return False
     failing = queue.troubles.of(claimed.key)
     return failing is not None and failing.is_set_aside and time.time() - failing.at < SET_ASIDE_FOR

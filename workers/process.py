@@ -31,6 +31,7 @@ from workers.execution import gateways_of, give_back, open_queue
 log = logging.getLogger("promotion-bot.worker")
 
 JOB_LIMIT: Final = 3600  # seconds for one look, a large model's digest included
+_LEAST_URGENT_EVERY: Final = 8  # jobs
 _POLL: Final = 0.05  # seconds between looks at the inbox
 _GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
 _COLD: Final = 5.0  # seconds for a process to end after it was told to drop its job
@@ -45,6 +46,12 @@ class KeyWorker(Worker):
 
     settings: Settings
     work_queue: WorkQueue
+    _taken: int = 0
+
+    def reorder_queues(self, reference_queue: Queue) -> None:  # noqa: ARG002 - RQ's hook after each job that it takes
+        """The most urgent first, and now and then the least urgent, so that no flood makes it wait for ever."""
+        self._taken += 1
+        self._ordered_queues = self.queues[:: -1 if self._taken % _LEAST_URGENT_EVERY == 0 else 1]
 
     def execute_job(self, job: Any, queue: Any) -> None:  # noqa: ANN401 - RQ's types
         """Run a job in a work-horse, which inherits the sign-in of this process."""

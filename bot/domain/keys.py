@@ -73,15 +73,6 @@ class Urgency(IntEnum):
     SWEEP = 2
 
 
-def urgency_of(key: Key) -> Urgency:
-    """How urgent a key is that an event named: comments and pull requests have people waiting."""
-    match key:
-        case CommentKey() | PullRequestKey() | RecheckKey():
-            return Urgency.PEOPLE
-        case _:
-            return Urgency.CANDIDATE
-
-
 _KINDS: dict[str, type[Key]] = {
     "model": ModelKey,
     "pull-request": PullRequestKey,
@@ -92,6 +83,12 @@ _KINDS: dict[str, type[Key]] = {
     "registered-model": RegisteredModelKey,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+PEOPLE_WAIT_FOR = frozenset({"comment", "pull-request", "recheck"})  # kinds of key
+
+
+def urgency_of(key: Key) -> Urgency:
+    """How urgent a key is that an event named or whose time has come."""
+    return Urgency.PEOPLE if _NAMES[type(key)] in PEOPLE_WAIT_FOR else Urgency.CANDIDATE
 
 
 def dump_key(key: Key) -> str:

@@ -214,18 +214,20 @@ class EnvironmentState:
     @property
     def last(self) -> Judgement | None:
         """The change that made the environment what it is."""
-        return self.authorised[-1] if self.authorised else None
+        return next((j for j in reversed(self.judgements) if j.ruling is Ruling.AUTHORISED), None)
 
     @property
     def live(self) -> Entry | None:
         """The last authorised entry: *live*, *champion*; never a line of the manifest that was not authorised."""
-        return self.last.entry if self.last else None
+        last = self.last
+        return last.entry if last else None
 
     @property
     def versions_before_live(self) -> tuple[int, ...]:
         """The versions that were live here before what is live first was, oldest first."""
+        live = self.live
         entries = [j.entry for j in self.authorised if j.entry is not None]
-        first = next((i for i, e in enumerate(entries) if self.live and e.version == self.live.version), 0)
+        first = next((i for i, e in enumerate(entries) if live and e.version == live.version), 0)
         return tuple(e.version for e in entries[:first])
 
     def with_judgement(self, judgement: Judgement) -> EnvironmentState:

@@ -14,6 +14,7 @@ waited is asked for again by the sweep, and what runs stops before its next effe
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from typing import Any, Final
 import redis
 
 from bot.domain.errors import LostLock
-from bot.domain.keys import Key, Urgency, dump_key, parse_key, urgency_of
+from bot.domain.keys import PEOPLE_WAIT_FOR, Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.boards import Boards
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 from bot.gateways.troubles import Troubles
@@ -41,14 +42,17 @@ RQ_QUEUES: Final = {urgency: f"promotion-{urgency.name.lower()}" for urgency in 
 _RQ_LISTS: Final = tuple(f"rq:queue:{name}" for name in RQ_QUEUES.values())  # RQ's own names for waiting job ids
 _KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS)
 
-# Keys handed out at once, over all workers, before what is more urgent is handed out beside them. The rest waits in
-# the inbox, where repeated requests fold into one.
+# Keys of one urgency that are handed out before a worker takes them. The rest waits in the inbox, where repeated
+# requests fold into one, and where what is more urgent overtakes.
 WINDOW: Final = 100
 # What is asked for now is due whatever the clocks say, and still comes in the order of asking: its score is the asking
 # host's time, moved so far back that no clock reaches it, and the further the more urgent it is.
 _AGE: Final = 1e10
-_OVERDUE: Final = 600  # seconds after which everything has its turn, however much that is more urgent there is
+_URGENCY = re.compile(r"-\d+-([012])\Z")  # at the end of a token
 _REMEMBER_ATTEMPTS: Final = 86_400  # seconds
+# A key that this version does not know may be of a newer one beside it: put back so often, so many seconds.
+_STRANGE_FOR: Final = 20
+_STRANGE_AGAIN: Final = 30.0
 
 _TIME = f"""
 local clock = redis.call('TIME')
@@ -61,8 +65,12 @@ end
 """
 _CLAIM = (
     _TIME
+    + f"""
+local people_wait_for = {{ {", ".join(f"['{kind}'] = true" for kind in sorted(PEOPLE_WAIT_FOR))} }}
+"""
     + """
-local prefix, lease, window, overdue = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local prefix, lease, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local lists = {[0] = KEYS[4], [1] = KEYS[5], [2] = KEYS[6]}
 for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   local token = redis.call('HGET', KEYS[3], key)
   if token and (redis.call('LPOS', KEYS[4], token) or redis.call('LPOS', KEYS[5], token)
@@ -73,28 +81,26 @@ for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
     redis.call('ZADD', KEYS[1], 'LT', since(token and urgency_of(token) or 1), key)
   end
 end
-local claimed = {}
-local function take(urgency, first, last)
-  local room = window * (3 - urgency) - redis.call('ZCARD', KEYS[2])
-  if room <= 0 then return end
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'LIMIT', 0, 2 * window)) do
-    if room <= 0 then return end
-    if not redis.call('ZSCORE', KEYS[2], key) then
-      local token = prefix .. '-' .. #claimed / 2 .. '-' .. urgency
+local claimed, room = {}, {}
+for urgency = 0, 2 do room[urgency] = window - redis.call('LLEN', lists[urgency]) end
+local function take(first, last, urgency)
+  -- What is asked for again while it runs stays in the inbox, before the others: look behind it.
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'LIMIT', 0, 4 * window)) do
+    local found = urgency or (people_wait_for[string.match(key, '^%["([a-z-]+)"')] and 0 or 1)
+    if room[found] > 0 and not redis.call('ZSCORE', KEYS[2], key) then
+      local token = prefix .. '-' .. #claimed / 2 .. '-' .. found
       redis.call('ZADD', KEYS[2], now + lease, key)
       redis.call('HSET', KEYS[3], key, token)
       claimed[#claimed + 1] = key
       claimed[#claimed + 1] = token
-      room = room - 1
+      room[found] = room[found] - 1
     end
   end
 end
-for urgency = 0, 2 do take(urgency, (urgency - 3) * age, since(urgency) - overdue) end
-take(1, 0, now - overdue)
-take(0, '-inf', -2 * age - 1)
-take(1, -2 * age, -age - 1)
-take(1, 0, now)
-take(2, -age, -1)
+take('-inf', -2 * age - 1, 0)
+take(-2 * age, -age - 1, 1)
+take(-age, -1, 2)
+take(0, now)
 return claimed
 """
 )
@@ -163,8 +169,8 @@ class Claimed:
     @property
     def urgency(self) -> Urgency:
         """What the token says that the run is for; a token of another format is for what is new."""
-        last = self.token.rpartition("-")[2]
-        return Urgency(int(last)) if last in ("0", "1", "2") else Urgency.CANDIDATE
+        found = _URGENCY.search(self.token)
+        return Urgency(int(found[1])) if found else Urgency.CANDIDATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +244,13 @@ class WorkQueue:
     def claim(self) -> tuple[Claimed, ...]:
         """Take due keys that nobody runs, and those whose lease ran out, each under a new token."""
         with asked_of_redis():
-            found: Any = self._claim(keys=_KEYS, args=[secrets.token_hex(8), self.lease, WINDOW, _OVERDUE])
+            found: Any = self._claim(keys=_KEYS, args=[secrets.token_hex(8), self.lease, WINDOW])
         claimed = []
         for text, token in zip(found[::2], found[1::2], strict=True):
             try:
                 claimed.append(Claimed(parse_key(text.decode()), token.decode()))
             except ValueError:
-                log.error("dropped from the queue, it is not a key: %.200r", text)
-                self._drop(text)
+                self._put_back(text)
         return tuple(claimed)
 
     def begin(self, claimed: Claimed) -> bool:
@@ -301,12 +306,19 @@ class WorkQueue:
             tallies.append(Tally(kind, result, int(count), float(seconds.get(name, 0))))
         return tuple(tallies)
 
-    def _drop(self, member: bytes) -> None:
+    def _put_back(self, member: bytes) -> None:
+        """Leave what is no key here to another version of the bot, which may run beside this one for a while."""
         with asked_of_redis(), self._redis.pipeline() as pipe:
+            pipe.hincrby(ATTEMPTS, member, 1)
             pipe.zrem(INBOX, member)
             pipe.zrem(ACTIVE, member)
             pipe.hdel(TOKENS, member)
-            pipe.execute()
+            tries = int(pipe.execute()[0])
+            if tries < _STRANGE_FOR:
+                self._later(keys=_KEYS, args=[member, _STRANGE_AGAIN])
+                return
+            self._redis.hdel(ATTEMPTS, member)
+        log.error("dropped from the queue, it is not a key: %.200r", member)
 
     @staticmethod
     def _run(script: Any, claimed: Claimed, argument: float | str) -> bool:  # noqa: ANN401 - redis-py's script type

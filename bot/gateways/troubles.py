@@ -18,11 +18,12 @@ from bot.domain.errors import NotYet, Service
 from bot.domain.keys import Key, dump_key
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
-_AWAY: Final = f"{PREFIX}away"  # hash: service -> since when, how many failures in a row, what was said last
+_AWAY: Final = f"{PREFIX}away"  # hash: service -> since when, the last failure, how many in a row, what was said last
 _PROBE: Final = f"{PREFIX}probe"  # string a service, for as long as one look tries it
 _FAILING: Final = f"{PREFIX}failing"  # hash: key -> how often its looks failed, when last, and of what
 _FAILURES_IN_A_ROW: Final = 3
 _PROBE_EVERY: Final = 15.0  # seconds
+_NOT_HEARD_OF: Final = 900.0  # seconds without a failure, after which nobody knows whether a service is away
 _FORGOTTEN: Final = 7 * 86_400  # seconds without a new failure
 
 MOST_FAILURES: Final = 5
@@ -65,9 +66,9 @@ class Troubles:
 
     def is_away(self, service: Service, said: str) -> None:
         """Remember that a service did not answer."""
-        there = self._away().get(service)
-        known = Away(service, there.since if there else time.time(), (there.failures if there else 0) + 1, said)
-        row = json.dumps([known.since, known.failures, said[:_LONGEST_SAID]])
+        there, now = self._away().get(service), time.time()
+        since, failures = (there.since, there.failures) if there else (now, 0)
+        row = json.dumps([since, now, failures + 1, said[:_LONGEST_SAID]])
         with asked_of_redis():
             self._redis.hset(_AWAY, service, row)
 
@@ -89,7 +90,7 @@ class Troubles:
                 raise NotYet(f"{service} does not answer: {away.said}", max(1.0, left / 1000))
 
     def away(self) -> tuple[Away, ...]:
-        """The services that do not answer, by name."""
+        """The services that did not answer when they were asked last, by name."""
         return tuple(away for _, away in sorted(self._away().items()))
 
     def _away(self) -> dict[str, Away]:
@@ -97,8 +98,9 @@ class Troubles:
             rows: Any = self._redis.hgetall(_AWAY)
         found = {}
         for name, row in rows.items():
-            since, failures, said = json.loads(row)
-            found[name.decode()] = Away(name.decode(), since, failures, said)
+            since, last, failures, said = json.loads(row)
+            if time.time() - last < _NOT_HEARD_OF:
+                found[name.decode()] = Away(name.decode(), since, failures, said)
         return found
 
     # --- keys -----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
         return Response(body, content_type=content_type)
 
     app.register_blueprint(health(queue))
-    app.register_blueprint(board(queue.boards))
+    app.register_blueprint(board(queue))
     answer_everywhere(app)
     return app
 

@@ -1,4 +1,4 @@
-"""The board: models × environments, as a page and as JSON, from what the workers saw last."""
+"""The board (models × environments) and the service's state, as a page and as JSON, from what the workers saw last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template
 
 from bot.domain.errors import PromotionError
-from bot.gateways.boards import Boards
+from bot.gateways.queue import WorkQueue
+from bot.web import service
 from bot.web.answers import answer
 
 _HEADERS = {
@@ -18,8 +19,9 @@ _HEADERS = {
 }
 
 
-def board(boards: Boards) -> Blueprint:
-    """`/`, `/api/v1/board` and `/api/v1/models/NAME`."""
+def board(queue: WorkQueue) -> Blueprint:
+    """`/`, `/api/v1/board`, `/api/v1/models/NAME` and `/api/v1/service`."""
+    boards = queue.boards
     pages = Blueprint("board", __name__, template_folder="templates")
 
     @pages.get("/")
@@ -28,9 +30,8 @@ def board(boards: Boards) -> Blueprint:
         repositories: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             repositories.setdefault(row["repository"], []).append(row)
-        return Response(
-            render_template("board.html", repositories=repositories), content_type="text/html; charset=utf-8"
-        )
+        text = render_template("board.html", repositories=repositories, service=service.state(queue))
+        return Response(text, content_type="text/html; charset=utf-8")
 
     @pages.get("/api/v1/board")
     def everything() -> Response:
@@ -40,6 +41,10 @@ def board(boards: Boards) -> Blueprint:
     def model(name: str) -> Response:
         found = [row for row in boards.rows() if row["model"] == name]
         return jsonify({"models": found}) if found else answer(404, "the board has no such model")
+
+    @pages.get("/api/v1/service")
+    def itself() -> Response:
+        return jsonify(service.state(queue))
 
     @pages.errorhandler(PromotionError)
     def unreachable(_error: PromotionError) -> Response:

@@ -86,6 +86,11 @@ class _QueueCollector(Collector):
             yield GaugeMetricFamily(
                 "promotion_queue_oldest_seconds", "How long the first due key has waited.", depth.oldest
             )
+            asked = GaugeMetricFamily("promotion_queue_asked", "Due keys by how urgent they are.", labels=["urgency"])
+            for urgency, count in depth.asked.items():
+                asked.add_metric([urgency.name.lower()], count)
+            yield asked
+            yield from self._troubles()
             jobs = CounterMetricFamily("promotion_jobs", "Jobs by kind of key and result.", labels=["kind", "result"])
             seconds = CounterMetricFamily("promotion_job_seconds", "Seconds in jobs.", labels=["kind", "result"])
             for tally in self._queue.tallies():
@@ -94,6 +99,21 @@ class _QueueCollector(Collector):
             yield jobs
             yield seconds
             yield from self._board()
+
+    def _troubles(self) -> Iterator[Metric]:
+        away = GaugeMetricFamily(
+            "promotion_service_away_since_seconds",
+            "Since when a service does not answer, in Unix time.",
+            labels=["service"],
+        )
+        for service in self._queue.troubles.away():
+            away.add_metric([service.service], service.since)
+        yield away
+        failing = self._queue.troubles.failing()
+        keys = GaugeMetricFamily("promotion_failing_keys", "Keys whose looks fail.", labels=["state"])
+        keys.add_metric(["tried"], sum(not each.is_set_aside for each in failing))
+        keys.add_metric(["set aside"], sum(each.is_set_aside for each in failing))
+        yield keys
 
     def _board(self) -> Iterator[Metric]:
         labels = ["repository", "environment"]

@@ -24,7 +24,7 @@ from bot.domain.keys import (
     dump_key,
 )
 from bot.gateways.cache import Cache
-from bot.gateways.queue import ACTIVE, INBOX, WINDOW, Claimed, WorkQueue
+from bot.gateways.queue import ACTIVE, WINDOW, Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.conftest import wait_until
@@ -243,22 +243,6 @@ def test_attempts_count_up_until_something_worked(queue: WorkQueue) -> None:
     assert queue.count_attempt(KEY) == 1
 
 
-def test_no_more_than_a_window_is_handed_out_and_all_get_their_turn(queue: WorkQueue) -> None:
-    keys = [RegisteredModelKey(f"m{n}") for n in range(3 * WINDOW)]
-    queue.request(*keys)
-    seen: set[object] = set()
-    while seen != set(keys):
-        batch = queue.claim()
-        assert 0 < len(batch) <= 2 * WINDOW
-        for claimed in batch:
-            assert queue.begin(claimed)
-            queue.request(claimed.key)  # asked for again while it runs: must not keep the others out
-        assert queue.claim() == ()
-        for claimed in batch:
-            queue.finish(claimed)
-        seen |= {claimed.key for claimed in batch}
-
-
 def test_two_dispatchers_never_hand_out_the_same_key(valkey_url: Secret, queue: WorkQueue) -> None:
     keys = [RegisteredModelKey(f"m{n}") for n in range(WINDOW)]
     queue.request(*keys)
@@ -266,13 +250,6 @@ def test_two_dispatchers_never_hand_out_the_same_key(valkey_url: Secret, queue: 
     with ThreadPoolExecutor(4) as pool:
         claims = [c for batch in pool.map(lambda q: q.claim(), queues) for c in batch]
     assert sorted(c.key.model for c in claims if isinstance(c.key, RegisteredModelKey)) == sorted(k.model for k in keys)
-
-
-def test_what_is_not_a_key_is_dropped_and_the_rest_goes_on(queue: WorkQueue, valkey: redis.Redis) -> None:
-    valkey.zadd(INBOX, {"not a key": 0, '["model"]': 0, b"\xff\xfe": 0})
-    queue.request(KEY)
-    assert [c.key for c in queue.claim()] == [KEY]
-    assert valkey.zcard(ACTIVE) == 1
 
 
 def test_depth_says_how_much_there_is_to_do(queue: WorkQueue) -> None:

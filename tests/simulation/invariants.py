@@ -30,6 +30,7 @@ class Watch:
 
     def after_deed(self) -> None:
         """People may write to the registry what they like; from then on it is not the bot's work."""
+        self.world.deeds += 1
         self.oracle.follow()
         self._seen = self._registry()
         self._remember()

@@ -156,9 +156,9 @@ class Schedule:
             world.hints.clear()
             world.sweep()
             self.drain()
-            world.pass_time(timedelta(minutes=6))
             if round_ > 1 and len(self.watch.writes) == before and not self._is_due_soon():
                 return
+            world.pass_time(timedelta(minutes=6))
         raise Violation(f"it does not come to rest: {self.watch.writes[-5:]}")
 
     def _is_due_soon(self) -> bool:
@@ -166,8 +166,6 @@ class Schedule:
         return any(due <= soon and "repository" not in key for key, due in self.world.stored.inbox.items())
 
     def _quiet_writes_nothing(self) -> None:
-        self.world.sweep()
-        self.drain()  # a window may have closed while time went by
         before = len(self.watch.writes)
         self.world.sweep()
         self.drain()

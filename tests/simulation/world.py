@@ -27,9 +27,8 @@ from bot.wiring import Gateways
 from tests.simulation.github import SimulatedGitHubClient
 from tests.simulation.queue import SimulatedQueue, Stored
 from tests.simulation.registry import Mlflow, Model, SimulatedRegistry, Version
-from workers import deploy_files
+from workers import deploy_files, execution
 from workers.desk import Desk
-from workers.execution import give_back, run
 from workers.jobs import look_at
 from workers.process import JOB_LIMIT
 
@@ -110,6 +109,16 @@ def parse_each_text_once() -> None:
 
 
 parse_each_text_once()
+execution._heartbeat = lambda _queue, _claimed: contextlib.nullcontext()  # `World.pass_time` keeps the leases
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What GitHub said when, after how many effects of the bot and deeds of people."""
+
+    at: datetime
+    moment: tuple[int, int]
+    said: Any
 
 
 class Killed(BaseException):
@@ -174,9 +183,10 @@ class World:
         self.overlap = False  # whether two workers may be at one key: Redis was emptied or a lease ran out
         self.broken: Violation | None = None
         self.effects = 0
+        self.deeds = 0
         self.watch: Callable[[Worker, str], None] = lambda _worker, _what: None
         self._tokens = itertools.count(1)
-        self._answers: dict[str, tuple[datetime, Any]] = {}
+        self._answers: dict[str, _Answer] = {}
         self.queue = SimulatedQueue(
             self.stored, lambda: self.now, lambda: self.now + self.bot_skew, self._carry, self._tokens
         )
@@ -241,7 +251,7 @@ class World:
             worker.thread.throw(Killed())
         self._ended(worker)
         if seen:
-            give_back(job, self.queue, 0.0)  # type: ignore[arg-type]
+            execution.give_back(job, self.queue, 0.0)  # type: ignore[arg-type]
 
     def _ended(self, worker: Worker) -> None:
         if worker.thread is not None and worker.thread.dead:
@@ -263,7 +273,7 @@ class World:
                     self.broken.__cause__ = error
                 raise
 
-        run(worker.job, self.queue, look)  # type: ignore[arg-type]
+        execution.run(worker.job, self.queue, look)  # type: ignore[arg-type]
 
     def gateways(self) -> Gateways:
         """A process' own gateways; only the cache is shared with others."""
@@ -324,13 +334,15 @@ class World:
         if not what.startswith("GET "):
             return do()
         before = self._answers.get(what)
-        if self.stale > 0 and before is not None and self.now - before[0] <= timedelta(seconds=10):
+        if self.stale > 0 and before is not None and self.now - before.at <= timedelta(seconds=10):
             self.stale -= 1
             worker.misled = True
-            return before[1]
-        answer = do()
-        self._answers[what] = (self.now, answer)
-        return answer
+            return before.said
+        # Nothing was done since: GitHub would say the same, except of a pull request whose merge it tries when asked.
+        if before is None or before.moment != (self.effects, self.deeds) or "/pulls/" in what:
+            before = _Answer(self.now, (self.effects, self.deeds), do())
+        self._answers[what] = _Answer(self.now, before.moment, before.said)
+        return before.said
 
     # --- time and events ------------------------------------------------------------------------------------------
 

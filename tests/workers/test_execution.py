@@ -8,10 +8,12 @@ import time
 import pytest
 import redis
 
-from bot.domain.errors import LostLock, Misconfigured, Refused, Unreachable
-from bot.domain.keys import ModelKey, RepositoryKey
+from bot.domain.errors import LostLock, Misconfigured, NotYet, Refused, Service, Unreachable
+from bot.domain.keys import CommentKey, Key, ModelKey, PullRequestKey, RepositoryKey, Urgency, dump_key
 from bot.gateways.queue import Claimed, WorkQueue
+from bot.gateways.troubles import MOST_FAILURES
 from tests.conftest import wait_until
+from workers import execution
 from workers.desk import Desk
 from workers.execution import Result, backoff, give_back, run
 
@@ -95,6 +97,101 @@ def test_what_a_retry_would_not_mend_waits_for_the_sweep(
     assert (depth.due, depth.later, depth.active) == (0, 0, 0)
     assert results(queue) == [(result, 1)]
     assert str(error) in caplog.text
+
+
+def test_what_has_to_wait_its_turn_failed_at_nothing(queue: WorkQueue) -> None:
+    run(handed_out(queue), queue, fail_with(NotYet("others come first", 60)))
+    assert (queue.depth().due, queue.depth().later) == (0, 1)
+    assert results(queue) == [(Result.POSTPONED, 1)]
+    assert queue.count_attempt(KEY) == 1, "it is no failure"
+    assert queue.troubles.away() == ()
+
+
+def test_a_service_that_is_away_is_tried_by_one_look_at_a_time(queue: WorkQueue) -> None:
+    away = fail_with(Unreachable("no answer", service=Service.MLFLOW))
+    for _ in range(3):
+        run(handed_out(queue), queue, away)
+    seen: list[Desk] = []
+    run(handed_out(queue), queue, away)  # tries
+    run(handed_out(queue), queue, seen.append)
+    assert seen == []
+    assert dict(results(queue)) == {Result.RETRIED: 4, Result.POSTPONED: 1}
+    (told,) = queue.troubles.away()
+    assert (told.service, told.failures) == (Service.MLFLOW, 4)
+
+
+def test_what_does_not_need_it_goes_on(queue: WorkQueue) -> None:
+    for _ in range(4):
+        run(handed_out(queue), queue, fail_with(Unreachable("no answer", service=Service.MLFLOW)))
+    queue.request(PullRequestKey("acme/models", 7))
+    seen: list[Desk] = []
+    run(queue.claim()[0], queue, seen.append)
+    assert len(seen) == 1
+
+
+def test_the_look_that_works_says_that_a_service_is_back(queue: WorkQueue) -> None:
+    for _ in range(3):
+        run(handed_out(queue), queue, fail_with(Unreachable("no answer", service=Service.MLFLOW)))
+    run(handed_out(queue), queue, lambda _desk: None)
+    assert queue.troubles.away() == ()
+
+
+def swept(queue: WorkQueue, key: Key = KEY) -> Claimed:
+    queue.request(key, urgency=Urgency.SWEEP)
+    (claimed,) = queue.claim()
+    return claimed
+
+
+def test_a_poisoned_key_is_left_alone_by_the_sweep_after_some_tries_and_shown(
+    queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = fail_with(KeyError("secret-token"))
+    for _ in range(MOST_FAILURES + 3):
+        run(swept(queue), queue, poison)
+    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES, Result.SET_ASIDE: 3}
+    (failing,) = queue.troubles.failing()
+    assert failing.key == dump_key(KEY)
+    assert failing.what.startswith("KeyError in test_execution.look, line ")
+    assert "secret" not in failing.what, "an error's text may hold anything"
+    monkeypatch.setattr(execution, "SET_ASIDE_FOR", 0.0)
+    run(swept(queue), queue, lambda _desk: None)
+    assert queue.troubles.failing() == (), "it is tried again after a day, and what works is forgotten"
+
+
+def test_people_and_events_have_a_poisoned_key_tried_at_once(queue: WorkQueue) -> None:
+    for _ in range(MOST_FAILURES):
+        run(swept(queue), queue, fail_with(KeyError()))
+    run(handed_out(queue), queue, fail_with(KeyError()))
+    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + 1}
+
+
+def test_the_sweep_itself_is_never_set_aside(queue: WorkQueue) -> None:
+    for _ in range(MOST_FAILURES + 2):
+        run(swept(queue, RepositoryKey("acme/models")), queue, fail_with(KeyError()))
+    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + 2}
+
+
+def test_what_kills_its_job_each_time_is_left_to_the_sweep_in_the_end(queue: WorkQueue) -> None:
+    for tries in range(1, MOST_FAILURES + 1):
+        claimed = handed_out(queue)
+        assert queue.begin(claimed)
+        give_back(claimed, queue, 1.0)
+        depth = queue.depth()
+        assert depth.due + depth.later == (1 if tries < MOST_FAILURES else 0)
+    (failing,) = queue.troubles.failing()
+    assert "killed" in failing.what
+
+
+def test_what_a_look_asks_for_is_as_urgent_as_the_look(queue: WorkQueue) -> None:
+    def look(desk: Desk) -> None:
+        desk.look_at(KEY)
+        desk.look_at(CommentKey("acme/models", 7, 70))
+
+    run(swept(queue, RepositoryKey("acme/models")), queue, look)
+    assert {c.key: c.urgency for c in queue.claim()} == {
+        KEY: Urgency.SWEEP,
+        CommentKey("acme/models", 7, 70): Urgency.PEOPLE,
+    }
 
 
 def test_success_forgets_earlier_attempts(queue: WorkQueue) -> None:

@@ -30,7 +30,7 @@ PROGRAM = textwrap.dedent(
     workers.jobs.look_at = looks.look_at
     workers.execution.gateways_of = workers.process.gateways_of = lambda settings: looks
     from bot.gateways.github.budget import Budget
-    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda repository: None), "budget": Budget(None, "")})
+    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda name: None), "budget": Budget(None, "")})
     from bot.settings import load_settings
     from workers.process import Supervisor, add_workers
     with Supervisor() as supervisor:

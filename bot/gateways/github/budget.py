@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -56,13 +56,28 @@ def too_early(left: Left, repository: str, others: Sequence[str], urgency: Urgen
     return min(wait, _LONGEST) if is_over and left.left <= kept + RESERVE[urgency] * left.limit else None
 
 
-class Budget:
-    """What is left of one identity's requests, as the last answers said; without Redis nothing is kept."""
+def owner_of(repository: str) -> str:
+    """Whose installation of an App it is."""
+    return repository.partition("/")[0].lower()
 
-    def __init__(self, connection: redis.Redis | None, who: str, served: Sequence[str] = ()) -> None:
+
+class Budget:
+    """What is left of one identity's requests, as the last answers said; without Redis nothing is kept.
+
+    `account_of` names what GitHub counts a repository's requests for: its owner's installation, or all of a token.
+    """
+
+    def __init__(
+        self,
+        connection: redis.Redis | None,
+        who: str,
+        served: Sequence[str] = (),
+        account_of: Callable[[str], str] = owner_of,
+    ) -> None:
         self._redis = connection
         self._who = who
         self._served = tuple(served)
+        self._account_of = account_of
 
     def heard(self, repository: str, headers: Mapping[str, str]) -> None:
         """Take down what an answer says; one that counted nothing (304) need not be told."""
@@ -91,7 +106,8 @@ class Budget:
         if pause > 0:
             raise NotYet("GitHub asked for a pause", pause / 1000)
         left, now = self.left(repository), time.time()
-        others = [name.lower() for name in self._served if name != repository and _owner(name) == _owner(repository)]
+        account = self._account_of(repository)
+        others = [n.lower() for n in self._served if n != repository and self._account_of(n) == account]
         wait = too_early(left, repository.lower(), others, urgency, now) if left else None
         if left is not None and wait is not None:
             raise NotYet(f"{left.left} of {left.limit} requests to GitHub are left, which are kept for others", wait)
@@ -109,9 +125,4 @@ class Budget:
         return Left(limit, left, reset, {name.decode(): int(count) for name, count in spent.items()})
 
     def _key(self, repository: str) -> str:
-        return f"{PREFIX}budget:{self._who}:{_owner(repository)}"
-
-
-def _owner(repository: str) -> str:
-    """Whose installation it is: GitHub counts the requests of each."""
-    return repository.partition("/")[0].lower()
+        return f"{PREFIX}budget:{self._who}:{self._account_of(repository)}"

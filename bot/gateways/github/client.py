@@ -21,7 +21,7 @@ from github.Requester import Requester
 from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
-from bot.gateways.github.budget import Budget
+from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
 from bot.settings import AppCredentials, Secret
 
@@ -73,7 +73,8 @@ class GitHubClient:
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
         self._who = hashlib.sha256(f"{self._api_url} {who}".encode()).hexdigest()[:16]
         self._pace = Pace(cache.connection, self._who)
-        self.budget = Budget(cache.connection, self._who, served)
+        account_of = owner_of if self.app_id is not None else (lambda _repository: "")
+        self.budget = Budget(cache.connection, self._who, served, account_of)
 
     @property
     def app_id(self) -> int | None:

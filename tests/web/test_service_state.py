@@ -1,0 +1,75 @@
+"""What the service says of itself while something is wrong: on the board, as JSON, as metrics."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask.testing import FlaskClient
+
+from bot.domain.errors import Service, Unreachable
+from bot.domain.keys import CommentKey, ModelKey, RepositoryKey, Urgency
+from bot.gateways.queue import WorkQueue
+from bot.gateways.troubles import MOST_FAILURES
+
+KEY = ModelKey("acme/models", "<b>fraud</b>")
+
+
+def test_all_is_well(web: FlaskClient) -> None:
+    assert json.loads(web.get("/api/v1/service").data) == {
+        "queue": {
+            "due": 0,
+            "asked": {"people": 0, "candidate": 0, "sweep": 0},
+            "later": 0,
+            "active": 0,
+            "oldest_seconds": 0.0,
+        },
+        "away": [],
+        "failing": [],
+    }
+    assert "0 keys wait" in web.get("/").text
+
+
+def test_while_mlflow_is_away_webhooks_are_taken_and_it_is_said_since_when(web: FlaskClient, queue: WorkQueue) -> None:
+    for _ in range(3):
+        queue.troubles.is_away(Service.MLFLOW, "MLflow at http://mlflow could not be reached")
+    queue.request(RepositoryKey("acme/models"), urgency=Urgency.SWEEP)
+    queue.request(CommentKey("acme/models", 7, 70), KEY)
+    assert web.get("/readyz").status_code == 200
+    state = json.loads(web.get("/api/v1/service").data)
+    assert state["queue"]["asked"] == {"people": 1, "candidate": 1, "sweep": 1}
+    (away,) = state["away"]
+    assert (away["service"], away["failures"]) == ("MLflow", 3)
+    page = web.get("/").text
+    assert "MLflow does not answer since" in page
+    assert "3 keys wait to be looked at" in page
+    metrics = web.get("/metrics").text
+    (since,) = (line for line in metrics.splitlines() if line.startswith("promotion_service_away_since_seconds{"))
+    assert since.startswith('promotion_service_away_since_seconds{service="MLflow"} 1.')
+    assert 'promotion_queue_asked{urgency="people"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(("failures", "state"), [(1, "tried"), (MOST_FAILURES, "set aside")])
+def test_a_failing_key_ends_where_people_see_it_with_what_to_do(
+    web: FlaskClient, queue: WorkQueue, failures: int, state: str
+) -> None:
+    for _ in range(failures):
+        queue.troubles.failed(KEY, "KeyError in observe.state, line 7")
+    (failing,) = json.loads(web.get("/api/v1/service").data)["failing"]
+    assert failing["set_aside"] is (state == "set aside")
+    assert "promotion-bot sweep" in failing["do"]
+    page = web.get("/").text
+    assert "KeyError in observe.state, line 7" in page
+    assert "&lt;b&gt;fraud" in page
+    assert f'promotion_failing_keys{{state="{state}"}} 1.0' in web.get("/metrics").text
+
+
+def test_a_service_that_asks_for_nothing_but_redis_says_when_that_is_away(
+    web: FlaskClient, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise Unreachable("Redis does not answer")
+
+    monkeypatch.setattr(queue, "depth", away)
+    assert web.get("/api/v1/service").status_code == 503
+    assert web.get("/healthz").status_code == 200
