@@ -135,6 +135,7 @@ class _ModelObserver:
             is_last=is_last,
             rules=rules.environment if rules else None,
             decided_at=(pull_request.merged_at if pull_request else started) or self._now,
+            made_at=pull_request.merged_at if pull_request else commit.committed_at,
             check_started=started is not None,
             by=commit.author,
             pull_request=pull_request,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.domain import naming
 from bot.domain.actions import (
@@ -39,6 +39,7 @@ from bot.domain.world import Change, ChangeKind, Completion, EnvironmentState, J
 
 ARCHIVED = "Archived"
 NO_STAGE = "None"
+_LAG = timedelta(seconds=3)
 
 
 def apply_manifest(world: Observation, now: datetime) -> Iterator[Action]:
@@ -61,6 +62,10 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
         yield LookAgain(now + patience(change.decided_at, now, world.sweep_interval))
         yield from _carry_out(world, state)
         return
+    if decision.ruling is Ruling.REFUSED and (settled := _settled_at(change, now)) is not None:
+        yield LookAgain(settled)
+        yield from _carry_out(world, state)
+        return
     judgement = Judgement(
         entry=change.entry,
         commit=change.commit,
@@ -81,6 +86,17 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
         return
     judged = world.with_state(state.with_judgement(judgement))
     yield from _carry_out(judged, judged.environments[state.rules.name])
+
+
+def _settled_at(change: Change, now: datetime) -> datetime | None:
+    """When GitHub's lists show for certain who approved a change that was made just now; None where they do.
+
+    A missing approval is judged once and for ever, and GitHub's replicas lag by moments.
+    """
+    if change.reopens is not None or change.made_at is None or change.rules is None or not change.rules.approvals.count:
+        return None
+    settled = change.made_at + _LAG
+    return settled if change.made_at <= now < settled else None
 
 
 def _carry_out(world: Observation, state: EnvironmentState) -> Iterator[Action]:

@@ -135,7 +135,7 @@ class Change:
     `commit` is the commit of the branch's first-parent line that made it so; `is_last` says that nothing changed the
     entry afterwards. `rules` are the environment's rules in the pipeline of that commit's first parent, None where it
     had no such environment. `decided_at` is GitHub's `merged_at`, or for a direct push when the bot's check on the
-    commit was started, which `check_started` tells.
+    commit was started, which `check_started` tells. `made_at` is `merged_at`, or when the commit says that it was made.
     `checked` is the bot's own policy check on the merged head. `overrides` are by the check that they let pass;
     `reopens` is the refusal that they settle.
     """
@@ -145,6 +145,7 @@ class Change:
     rules: Environment | None
     decided_at: datetime
     is_last: bool = True
+    made_at: datetime | None = None
     check_started: bool = False
     by: str = ""
     pull_request: PullRequest | None = None

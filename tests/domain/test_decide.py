@@ -265,6 +265,31 @@ def test_pending_and_error_are_no_judgement_yet(fields: dict[str, object]) -> No
     assert len(of(LookAgain, actions)) == 1
 
 
+NOBODY_APPROVED = {"rules": PRODUCTION, "approvals": Approvals(ApprovalRule(1))}
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds_ago", "is_judged"),
+    [
+        (NOBODY_APPROVED, 0, False),
+        (NOBODY_APPROVED, 2.9, False),
+        (NOBODY_APPROVED, 3, True),
+        (NOBODY_APPROVED, -1, True),  # whoever forges a commit's date gains nothing
+        ({**NOBODY_APPROVED, "approvals": None, "pull_request": None}, 1, False),
+        ({"evaluation": evaluation(1, Status.FAIL)}, 0, True),  # no approvals are asked for
+        ({"rules": PRODUCTION}, 0, True),  # nothing is missing
+    ],
+)
+def test_a_missing_approval_is_judged_when_github_lists_for_certain_who_approved(
+    fields: dict[str, object], seconds_ago: float, is_judged: bool
+) -> None:
+    made_at = NOW - timedelta(seconds=seconds_ago)
+    state = EnvironmentState(STAGING, desired=entry(1), change=change(1, **fields, made_at=made_at))
+    actions = decide(world(version(1), staging=state), NOW)
+    assert bool(of(RecordJudgement, actions)) is is_judged
+    assert (LookAgain(made_at + timedelta(seconds=3)) in actions) is not is_judged
+
+
 FROZEN = datetime(2026, 12, 24, tzinfo=UTC)
 PUSHED = {"rules": replace(STAGING, freeze=PRODUCTION.freeze), "pull_request": None, "approvals": None}
 

@@ -181,12 +181,18 @@ class Watch:
         wanted = place.live.version if place.live else None
         if is_there == wanted:
             return
+        if wanted is None and (model, environment) in self.people.clicked and not self._has_judged(model, environment):
+            return  # what was taken back before anybody looked was never the bot's, nor is what people click there
         if environment == "production" and (model, environment) in self.people.clicked:
             title = f"drift: {model} in {environment}"
             if not any(model in i.title and environment in i.title for i in self.world.repository.issues()):
                 raise Violation(f"1: {title} is not reported: the alias is at {is_there}, authorised is {wanted}")
             return
         raise Violation(f"1: {model} in {environment} is {is_there}, authorised was {place.took_effect}")
+
+    def _has_judged(self, model: str, environment: str) -> bool:
+        rows = self.world.repository.repo.deployments
+        return any(row["environment"] == environment and row["payload"].get("model") == model for row in rows)
 
     def _refusal_is_said(self, model: str, environment: str) -> None:
         """Promise 1: where the newest change has no effect, an issue says so."""

@@ -128,6 +128,12 @@ MUTATIONS: Final = (
         "owed = self._owed(state, place, judged)",
         "owed = ()",
     ),
+    Mutation(
+        "a missing approval is judged while GitHub's lists may lag",
+        "bot.domain.merged",
+        "if change.made_at <= now < settled else None",
+        "if now < change.made_at else None",
+    ),
     Mutation("drift is not looked for", "bot.domain.drift", "last is None or last.completed", "True or last.completed"),
     Mutation(
         "nothing is said of a change without effect",

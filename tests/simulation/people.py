@@ -170,6 +170,23 @@ class People:
         self.world.repository.push({"versions.yaml": before}, "Take it back", as_user="bob")
         return f"{done}, and pushes the old manifest again"
 
+    def push_after_approval(self, random: Random) -> str:
+        """What was approved is not what is merged."""
+        pull = self._a_pull(random)
+        if pull is None or pull.author == "alice" or pull.pull.fork is not None:
+            return ""
+        if pull.head_ref not in self.world.repository.branches():
+            return ""
+        pull.approve("alice")
+        self.changed()
+        self.world.repository.push({"notes.md": f"{random.random()}\n"}, "Notes", pull.head_ref, "dana-ds")
+        self.changed()
+        try:
+            pull.merge("bob")
+        except ApiError:
+            return f"alice approves #{pull.number}, and dana-ds pushes to it"
+        return f"alice approves #{pull.number}, dana-ds pushes to it, and bob merges it ({pull.title})"
+
     def close(self, random: Random) -> str:
         pull = self._a_pull(random)
         if pull is None:
@@ -341,6 +358,7 @@ DEEDS: Final[dict[str, Callable[[People, Random], str]]] = {
     "merge": People.merge,
     "approve_and_merge": People.approve_and_merge,
     "merge_and_take_back": People.merge_and_take_back,
+    "push_after_approval": People.push_after_approval,
     "close": People.close,
     "label_hold": People.label_hold,
     "push_to_branch": People.push_to_branch,

@@ -32,6 +32,7 @@ DEED_WEIGHTS: Final = {
     "close": 2,
     "label_hold": 1,
     "push_to_branch": 3,
+    "push_after_approval": 2,
     "merge_and_take_back": 3,
     "revert": 4,
     "push_entry": 4,

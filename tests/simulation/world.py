@@ -8,7 +8,7 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ MODELS: Final = ("fraud-a", "fraud-b")
 FLOOR: Final = 0.9  # of the accuracy
 ENVIRONMENTS: Final = {"staging": ("Staging", "staging"), "production": ("Production", "champion")}
 MONDAY: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+_LAG: Final = timedelta(seconds=2)  # how long GitHub's replicas may say what was true before
 FRIDAY: Final = datetime(2026, 3, 6, 15, 20, tzinfo=UTC)  # shortly before production freezes
 
 PIPELINE: Final = """\
@@ -114,11 +115,15 @@ execution._heartbeat = lambda _queue, _claimed: contextlib.nullcontext()  # `Wor
 
 @dataclass(frozen=True)
 class _Answer:
-    """What GitHub said when, after how many effects of the bot and deeds of people."""
+    """What GitHub says to a question since when, and what it said before.
 
-    at: datetime
-    moment: tuple[int, int]
+    `moment` is after how many effects of the bot and deeds of people it was asked last.
+    """
+
     said: Any
+    since: datetime
+    moment: tuple[int, int]
+    before: Any
 
 
 class Killed(BaseException):
@@ -333,16 +338,19 @@ class World:
         """The answer, or while GitHub's replicas lag the one of a moment ago."""
         if not what.startswith("GET "):
             return do()
-        before = self._answers.get(what)
-        if self.stale > 0 and before is not None and self.now - before.at <= timedelta(seconds=10):
+        known, moment = self._answers.get(what), (self.effects, self.deeds)
+        # Nothing was done since: GitHub would say the same, except of a pull request whose merge it tries when asked.
+        said = known.said if known and known.moment == moment and "/pulls/" not in what else do()
+        if known is None or known.said != said:
+            answer = _Answer(said, self.now, moment, known.said if known else None)
+        else:
+            answer = replace(known, moment=moment)
+        self._answers[what] = answer
+        if self.stale > 0 and answer.before is not None and self.now - answer.since <= _LAG:
             self.stale -= 1
             worker.misled = True
-            return before.said
-        # Nothing was done since: GitHub would say the same, except of a pull request whose merge it tries when asked.
-        if before is None or before.moment != (self.effects, self.deeds) or "/pulls/" in what:
-            before = _Answer(self.now, (self.effects, self.deeds), do())
-        self._answers[what] = _Answer(self.now, before.moment, before.said)
-        return before.said
+            return answer.before
+        return said
 
     # --- time and events ------------------------------------------------------------------------------------------
 
