@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import psutil
 import requests
 from sqlalchemy import create_engine, insert
 
@@ -109,13 +110,10 @@ def _measure(models: int, mlflow_url: str) -> None:
         fleet.record_history(models // RECORDED)
         _ = fleet.gateways.registry.client  # its import is no part of a sweep
         queue = WorkQueue(connect(redis_url))
-        before = _largest()
+        before = psutil.Process().memory_info().rss / 2**20
         first, quiet = _sweep(fleet, queue), _sweep(fleet, queue)
-        print(json.dumps({"first": asdict(first), "quiet": asdict(quiet), "before": before, "peak": _largest()}))
-
-
-def _largest() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"first": asdict(first), "quiet": asdict(quiet), "before": before, "peak": peak}))
 
 
 def _sweep(fleet: Deployed, queue: WorkQueue) -> Cost:

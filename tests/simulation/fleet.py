@@ -35,6 +35,7 @@ REPOSITORY: Final = "acme/models"
 VERSIONS: Final = 20
 ENVIRONMENTS: Final = ("staging", "production")
 ALIASES: Final = {"staging": "staging", "production": "champion"}
+_PEM: Final = "-----BEGIN RSA PRIVATE KEY-----\nnothing is signed\n-----END RSA PRIVATE KEY-----"
 _DIGEST: Final = f"sha256:{'a' * 64}"
 _REGISTERED: Final = datetime(2026, 1, 5, tzinfo=UTC)
 _PIPELINE: Final = """\
@@ -281,7 +282,7 @@ def deployed(
         mlflow_tracking_uri=mlflow_url,
         mlflow_webhook_secrets=(Secret("m"),),
         github_webhook_secrets=(Secret("g"),),
-        github_credentials=AppCredentials(str(app.id), Secret("unused")),
+        github_credentials=AppCredentials(str(app.id), Secret(_PEM)),
         github_api_url=github.url,
         repositories=(REPOSITORY,),
         redis_url=redis_url,
