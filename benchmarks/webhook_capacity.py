@@ -48,7 +48,7 @@ def _capacity(running: Running, names: Iterator[str]) -> tuple[float, float]:
 
 
 def _keeps_up(running: Running, names: Iterator[str], rate: float) -> bool:
-    """Whether no more is left at the end of some seconds than came in the last of them; each webhook takes two looks."""
+    """Whether no more is left at the end than came in the last second; each webhook takes two looks."""
     sent, before, started = 0, running.looks(), time.monotonic()
     while (now := time.monotonic() - started) < SECONDS:
         if sent < rate * now:

@@ -53,6 +53,10 @@ class RepositoryView:
         """What was said to the bot in this repository."""
         return self.repository.comments.log()
 
+    def know(self, pull: PullRequest) -> None:
+        """Take one pull request as it was read by itself, with the whole of its text."""
+        self.pull_requests = tuple(pull if each.number == pull.number else each for each in self.pull_requests)
+
     def say(self, instruction: Instruction) -> None:
         """Have an instruction count that is accepted at this moment and not answered yet."""
         self._said_now.append(instruction)
