@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ from policies.documents import InvalidDocument, Problem
 from policies.policy import Policy, parse_policy
 
 PIPELINE_PATH = "promotion.yaml"
+_PARSED_KEPT: Final = 86_400  # seconds
+_PARSED_AS: Final = 1  # raised with what a manifest may say, so that an older reading of one is not taken for it
 _LONGEST_WALK: Final = 500  # commits; what changed before them is not judged any more
 
 
@@ -87,9 +90,29 @@ class DeployFiles:
         """The manifest as of `commit`, all its files together; empty where there is none yet."""
         key = self._manifest_ids(commit, pipeline)
         if key not in self._manifests:
-            texts = {path: text for path in pipeline.manifest_paths() if (text := self.text(commit, path)) is not None}
-            self._manifests[key] = parse_manifests(texts, pipeline)
+            self._manifests[key] = self._parsed_before(key, pipeline) or self._parsed(key, commit, pipeline)
         return self._manifests[key]
+
+    def _parsed_before(self, ids: tuple[str | None, ...], pipeline: Pipeline) -> Manifest | None:
+        """What another look made of these blobs: reading thousands of entries as YAML takes seconds."""
+        known = self._repository.cache.get(self._cache_key(ids, pipeline))
+        if known is None:
+            return None
+        rows: list[tuple[tuple[str, str], tuple[int, str, str]]] = json.loads(known)
+        return Manifest({(model, environment): Entry(*entry) for (model, environment), entry in rows})
+
+    def _parsed(self, ids: tuple[str | None, ...], commit: str, pipeline: Pipeline) -> Manifest:
+        texts = {path: text for path in pipeline.manifest_paths() if (text := self.text(commit, path)) is not None}
+        manifest = parse_manifests(texts, pipeline)
+        rows = [(place, (e.version, e.digest, e.release)) for place, e in manifest.entries.items()]
+        self._repository.cache.set(self._cache_key(ids, pipeline), json.dumps(rows).encode(), _PARSED_KEPT)
+        return manifest
+
+    def _cache_key(self, ids: tuple[str | None, ...], pipeline: Pipeline) -> str:
+        """The name of what was made of blobs: by a pipeline with these environments in these files."""
+        files = [(environment.name, pipeline.manifest_path(environment.name)) for environment in pipeline.environments]
+        digest = hashlib.sha256(json.dumps([_PARSED_AS, ids, files]).encode()).hexdigest()
+        return f"manifest:{self._repository.name}:{digest}"
 
     def text(self, commit: str, path: str) -> str | None:
         """The text of a file as of `commit`; None where there is none."""

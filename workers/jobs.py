@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bot.comments import issues
+from bot.domain.actions import RecordAdoption
 from bot.domain.board import Cell, row
 from bot.domain.candidates import evaluations_needed
 from bot.domain.errors import Misconfigured
@@ -125,8 +126,10 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
             continue
         world = glance_at_model(view, model, registered.get(model), now)
         rows[model] = row(world)
-        if evaluations_needed(world, now) or decide(world, now):
+        if evaluations_needed(world, now) or any(not isinstance(a, RecordAdoption) for a in decide(world, now)):
             desk.look_at(ModelKey(repository, model))
+    if view.adopting is not None and rows:
+        desk.look_at(ModelKey(repository, next(iter(rows))))  # one look records it for all
     desk.queue.boards.show_all(repository, rows)
     _queue_what_people_wait_for(repository, desk, gateways, now)
     for rules in view.pipeline.pipeline.environments:

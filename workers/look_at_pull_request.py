@@ -56,6 +56,7 @@ def look_at_pull_request(
     except InvalidDocument:
         _check_repair(repository, pull, desk, gateways, now)
         return
+    view.know(pull)
     observer = PullRequestObserver(view, now)
     effects = Effects(view, desk)
     if pull.is_open:

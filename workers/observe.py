@@ -208,9 +208,8 @@ class _ModelObserver:
         login = self._view.gateways.login()
         return tuple(
             Proposal(version, pull)
-            for pull in self._view.pull_requests
+            for version, pull in self._view.branches_of(self._model, rules.name)
             if pull.author == login and pull.head_repository == self._view.name
-            if (version := naming.version_of_branch(rules.name, self._model, pull.head_ref)) is not None
         )
 
     def evaluate(self, state: EnvironmentState, versions: tuple[int, ...], anyway: frozenset[int]) -> EnvironmentState:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
+from bot.domain import naming
 from bot.domain.instructions import Instruction, Said
 from bot.domain.manifest import Entry, Manifest
 from bot.domain.pipeline import Environment
@@ -21,10 +23,15 @@ from policies.documents import InvalidDocument
 from workers.deploy_files import DeployFiles, PipelineFile
 
 _REFUSAL_KEPT: Final = 86_400  # seconds; the next try says it again
+T = TypeVar("T")
+By = TypeVar("By", bound=Hashable)
 
 
 class RepositoryView:
-    """One deploy repository at one head of its default branch; shared by every look taken at that moment."""
+    """One deploy repository at one head of its default branch; shared by every look taken at that moment.
+
+    A sweep asks for each model's part of the pull requests, judgements and instructions: each is sorted by model once.
+    """
 
     def __init__(self, gateways: Gateways, repository: str, now: datetime) -> None:
         self.gateways = gateways
@@ -46,6 +53,10 @@ class RepositoryView:
         """What was said to the bot in this repository."""
         return self.repository.comments.log()
 
+    def know(self, pull: PullRequest) -> None:
+        """Take one pull request as it was read by itself, with the whole of its text."""
+        self.pull_requests = tuple(pull if each.number == pull.number else each for each in self.pull_requests)
+
     def say(self, instruction: Instruction) -> None:
         """Have an instruction count that is accepted at this moment and not answered yet."""
         self._said_now.append(instruction)
@@ -55,9 +66,14 @@ class RepositoryView:
 
         A hold and an override are only as good as the comment that asked for them: it is read once more.
         """
-        said = (*self.log.instructions(), *self._said_now)
-        mine = (i for i in said if i.told.environment == environment and i.told.model in ("", model))
-        return tuple(i for i in mine if i in self._said_now or self._still_stands(i))
+        found = (i for name in {"", model} for i in self._instructions.get((environment, name), ()))
+        logged = sorted(found, key=lambda i: i.order)
+        now = [i for i in self._said_now if i.told.environment == environment and i.told.model in ("", model)]
+        return (*(i for i in logged if i in self._said_now or self._still_stands(i)), *now)
+
+    @cached_property
+    def _instructions(self) -> Mapping[tuple[str, str], Sequence[Instruction]]:
+        return _by(lambda i: (i.told.environment, i.told.model), self.log.instructions())
 
     def _still_stands(self, instruction: Instruction) -> bool:
         if instruction.told.said not in (Said.HOLD, Said.OVERRIDE):
@@ -66,6 +82,21 @@ class RepositoryView:
             comment = self.repository.comments.get(instruction.comment)
             self._standing[instruction.comment] = comment is not None and not comment.was_edited
         return self._standing[instruction.comment]
+
+    def branches_of(self, model: str, environment: str) -> tuple[tuple[int, PullRequest], ...]:
+        """Every pull request on a branch of the model's proposals for an environment, with the version it is for."""
+        line = naming.branch_line(environment, model)
+        pulls = self.pull_requests if line is None else self._pulls_by_line.get(line, ())
+        versions = ((naming.version_of_branch(environment, model, pull.head_ref), pull) for pull in pulls)
+        return tuple((version, pull) for version, pull in versions if version is not None)
+
+    @cached_property
+    def _pulls_by_line(self) -> Mapping[str, Sequence[PullRequest]]:
+        return _by(lambda pull: pull.head_ref.rpartition("-v")[0], self.pull_requests)
+
+    @cached_property
+    def _judgements(self) -> Mapping[tuple[str, str], Sequence[RecordedJudgement]]:
+        return _by(lambda recorded: (recorded.model, recorded.environment), self.judgements)
 
     def _adoption(self) -> tuple[Adoption | None, str | None]:
         """What was adopted, and the commit whose manifest is to be adopted now.
@@ -86,7 +117,7 @@ class RepositoryView:
 
     def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
         """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""
-        own = [r for r in self.judgements if (r.model, r.environment) == (model, environment)]
+        own = self._judgements.get((model, environment), ())
         authorised = [r for r in own if r.judgement.ruling is Ruling.AUTHORISED]
         judgements = []
         for recorded in own:
@@ -139,3 +170,11 @@ class RepositoryView:
     def environment(self, name: str) -> Environment:
         """An environment of the pipeline at the head."""
         return self.pipeline.pipeline.environment(name)
+
+
+def _by(key: Callable[[T], By], items: Iterable[T]) -> Mapping[By, Sequence[T]]:
+    """The items by their key, in their order."""
+    found: dict[By, list[T]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return dict(found)

@@ -18,7 +18,7 @@ from bot.domain.actions import (
     SetModelTags,
     SetStage,
 )
-from bot.domain.merged import stage_of
+from bot.domain.merged import live_stages
 from bot.domain.pipeline import Drift
 from bot.domain.world import Completion, EnvironmentState, Observation
 
@@ -105,9 +105,10 @@ def _stages(world: Observation, state: EnvironmentState) -> Iterator[Drifted]:
     target, registered = state.rules.registry.stage, world.registered
     if target is None or registered is None:
         return
+    live, stages = state.live, live_stages(world)
     for version in registered.versions:
-        wanted = stage_of(world, version.version)
-        is_here = state.live is not None and version.version == state.live.version
+        wanted = stages.get(version.version)
+        is_here = live is not None and version.version == live.version
         if is_here and wanted == target and version.stage != target:
             yield Drifted(
                 f"v{version.version} is in the stage {version.stage}, and it is live",

@@ -241,8 +241,13 @@ def _retire(world: Observation, state: EnvironmentState, entry: Entry | None) ->
 
 def stage_of(world: Observation, version: int) -> str | None:
     """The stage of the last environment that the version is live in; None where it is live in none with a stage."""
-    stages = [s.rules.registry.stage for s in world.states if s.live and s.live.version == version]
-    return next((stage for stage in reversed(stages) if stage), None)
+    return live_stages(world).get(version)
+
+
+def live_stages(world: Observation) -> dict[int, str]:
+    """The stage of each version that is live in an environment with one: that of the last such environment."""
+    live = ((state.live, state.rules.registry.stage) for state in world.states)
+    return {entry.version: stage for entry, stage in live if entry is not None and stage}
 
 
 def _record_on_version(

@@ -21,11 +21,25 @@ _REFERENCE = re.compile(r"@(?=\S)|#(?=\d)|\bGH-(?=\d)", re.IGNORECASE)
 _LONGEST_NAME = 150  # characters of a model's name in a title
 _LONGEST_CHECK = 100  # characters; what is longer is cut on GitHub's pages
 _LONGEST = 200  # bytes; GitHub refuses refs beyond 255, some file systems components beyond 255
+_LONGEST_LINE = _LONGEST - len(f"-v{2**63}")  # bytes before the version of a branch that is never cut
 
 
 def branch_name(environment: str, model: str, version: int) -> str:
     """The branch of the proposal of one version for one environment; no other proposal has it."""
-    return _cut(f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}", f"-v{version}")
+    return _cut(_line(environment, model), f"-v{version}")
+
+
+def branch_line(environment: str, model: str) -> str | None:
+    """What stands before `-v` in the branches of all of a model's proposals for an environment.
+
+    None for a name so long that the branches of some versions are cut, each in its own way.
+    """
+    line = _line(environment, model)
+    return line if len(line.encode()) <= _LONGEST_LINE else None
+
+
+def _line(environment: str, model: str) -> str:
+    return f"{BRANCH_PREFIX}{ref_safe(environment)}/{ref_safe(model)}"
 
 
 def group_branch(environment: str, date: str) -> str:

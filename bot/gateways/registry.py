@@ -69,24 +69,26 @@ class Registry(MlflowApi):
         """
         with self.asked_to("list the registered models") as client:
             models = {
-                model.name: model
+                model.name: _registered_model(model, ())
                 for model in _pages(
                     lambda token: client.search_registered_models(
                         max_results=_MODELS_A_PAGE, order_by=["name ASC"], page_token=token
                     )
                 )
             }
-            versions: dict[str, list[MlflowVersion]] = defaultdict(list)
+            # MLflow's own objects are several times as large: each is let go as soon as it is read.
+            versions: dict[str, list[ModelVersion]] = defaultdict(list)
             for version in self._search_versions(None):
-                versions[version.name].append(version)
-        return tuple(_registered_model(models[name], versions[name]) for name in sorted(models))
+                versions[version.name].append(_model_version(version))
+        return tuple(replace(models[name], versions=_in_order(versions[name])) for name in sorted(models))
 
     def model(self, name: str) -> RegisteredModel | None:
         """The registered model of exactly that name with its versions; None if there is none. Two requests."""
         try:
             with self.asked_to(f"read the model {name!r}") as client:
                 model = client.get_registered_model(name)
-                versions = [v for v in self._search_versions(_name_filter(name)) if v.name == name]
+                found = self._search_versions(_name_filter(name))
+                versions = [_model_version(v) for v in found if v.name == name]
         except Missing:
             return None
         except Refused:
@@ -240,14 +242,19 @@ def _name_filter(name: str) -> str:
     return f"name LIKE '{pattern}'"
 
 
-def _registered_model(model: MlflowModel, versions: Iterable[MlflowVersion]) -> RegisteredModel:
-    by_number = {int(version.version): version for version in versions}
+def _registered_model(model: MlflowModel, versions: Iterable[ModelVersion]) -> RegisteredModel:
     return RegisteredModel(
         name=model.name,
         tags=dict(model.tags),
         aliases={alias: int(version) for alias, version in sorted(model.aliases.items())},
-        versions=tuple(_model_version(by_number[number]) for number in sorted(by_number)),
+        versions=_in_order(versions),
     )
+
+
+def _in_order(versions: Iterable[ModelVersion]) -> tuple[ModelVersion, ...]:
+    """The versions by their numbers; one that moved to the next page while pages were read is there once."""
+    by_number = {version.version: version for version in versions}
+    return tuple(by_number[number] for number in sorted(by_number))
 
 
 def _model_version(version: MlflowVersion) -> ModelVersion:

@@ -9,6 +9,7 @@ import redis
 
 from bot.domain.errors import Misconfigured, Unreachable
 from bot.domain.instructions import Answer, Answered, Said, Settled, Told
+from bot.domain.world import LIVE_MARKER
 from bot.gateways.cache import Cache
 from bot.gateways.github import client as github_client
 from bot.gateways.github.client import GitHubClient, GitHubRefusal
@@ -112,6 +113,21 @@ def test_an_installation_token_that_was_taken_back_is_said(github: GitHubSandbox
         del github.world.tokens[text]
     with pytest.raises(Misconfigured, match="does not accept"):
         client.get("acme/risk", "/repos/acme/risk", fresh=1)
+
+
+# --- pull requests ----------------------------------------------------------------------------------------------------
+
+
+def test_the_texts_of_closed_proposals_do_not_pile_up(there: SandboxRepository, repository: Repository) -> None:
+    for branch in ("promotion/staging/a-v1", "promotion/staging/a-v2"):
+        there.push({"a": branch}, branch=branch)
+    settled = there.open_pull("promotion/staging/a-v1", "One", body=f"{LIVE_MARKER}\nevidence")
+    there.open_pull("promotion/staging/a-v2", "Two", body="evidence")
+    settled.merge("alice")
+    assert [pull.body for pull in repository.pulls.all()] == [LIVE_MARKER, "evidence"]
+    alone = repository.pulls.get(settled.number)
+    assert alone is not None
+    assert alone.body == f"{LIVE_MARKER}\nevidence"
 
 
 # --- what people say --------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Git:
 
     def __init__(self, api: RepositoryApi) -> None:
         self._api = api
+        self._commits: dict[str, Commit] = {}
 
     def head(self) -> str:
         """The commit that the default branch points at now."""
@@ -134,11 +135,13 @@ class Git:
         return known
 
     def _known_commit(self, sha: str) -> Commit | None:
+        if sha in self._commits:
+            return self._commits[sha]
         raw = self._api.cache.get(f"github:commit:{self._api.name}:{sha}")
         if raw is None:
             return None
         row = json.loads(raw)
-        return Commit(
+        self._commits[sha] = Commit(
             row["sha"],
             row["tree"],
             tuple(row["parents"]),
@@ -146,8 +149,10 @@ class Git:
             datetime.fromisoformat(row["committed_at"]),
             row.get("title", ""),
         )
+        return self._commits[sha]
 
     def _remember_commit(self, commit: Commit) -> None:
+        self._commits[commit.sha] = commit
         row = {
             "sha": commit.sha,
             "tree": commit.tree,

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.domain import naming
 from bot.domain.pull_requests import Login, PullRequest, Review, ReviewState
+from bot.domain.world import LIVE_MARKER
 from bot.gateways.github.api import KEPT, RepositoryApi, time_of
 from bot.gateways.github.client import GitHubRefusal
 
@@ -22,7 +23,8 @@ class Pulls:
         """Open pull requests to the default branch, and all that ever stood on a branch of the bot's.
 
         Kept in the cache and brought up to date from the most recently updated page on, so that a look costs one
-        conditional request; an emptied cache reads every page again.
+        conditional request; an emptied cache reads every page again. Of a closed one's text only the marker is kept
+        that says what became of it: there is no end to their number, and `get` has the whole.
         """
         known = self._known()
         rows, newest = dict(known["rows"]), known["newest"]
@@ -34,7 +36,7 @@ class Pulls:
             direction="desc",
         ):
             for row in page:
-                kept, number = _pull_row(row), str(row["number"])
+                kept, number = _kept_row(row), str(row["number"])
                 if number in rows and rows[number].get("updated", "") > kept["updated"]:
                     continue  # GitHub's lists can lag behind its writes
                 if kept["open"] or kept["head_ref"].startswith(naming.BRANCH_PREFIX):
@@ -58,7 +60,7 @@ class Pulls:
 
     def _learned(self, row: Mapping[str, Any]) -> PullRequest:
         """What the bot just wrote is known without reading it back."""
-        known, kept = self._known(), _pull_row(row)
+        known, kept = self._known(), _kept_row(row)
         self._know({**known, "rows": {**known["rows"], str(row["number"]): kept}})
         return _pull(kept)
 
@@ -151,8 +153,16 @@ class Pulls:
                 return
 
 
+def _kept_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of GitHub's pull request beyond this moment."""
+    kept = _pull_row(row)
+    if kept["open"]:
+        return kept
+    return {**kept, "body": LIVE_MARKER if LIVE_MARKER in kept["body"] else ""}
+
+
 def _pull_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of GitHub's pull request, in JSON's types."""
+    """What is read of GitHub's pull request, in JSON's types."""
     return {
         "number": row["number"],
         "title": row["title"],

@@ -21,6 +21,7 @@ class Repository:
     def __init__(self, client: GitHubClient, cache: Cache, name: str) -> None:
         api = RepositoryApi(client, cache, name)
         self.name = name
+        self.cache = cache
         self.default_branch = api.default_branch
         self.git = Git(api)
         self.pulls = Pulls(api)
