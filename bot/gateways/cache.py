@@ -28,7 +28,7 @@ def sealing_key(credentials: AppCredentials | Secret) -> bytes | None:
     None where nobody signs in.
     """
     secret = credentials.private_key if isinstance(credentials, AppCredentials) else credentials
-    text = secret.reveal()
+    text = secret.reveal().strip()  # a key's file may end with a line break
     return hmac.digest(text.encode(), b"promotion-bot: the cache in Redis", "sha256") if text else None
 
 
