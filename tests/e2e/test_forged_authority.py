@@ -11,9 +11,10 @@ import pytest
 import redis
 import requests
 
+from bot.domain.errors import Refused
 from bot.domain.instructions import Answer, Answered, Settled, Told
 from bot.domain.instructions import Said as Command
-from bot.domain.keys import CommentKey
+from bot.domain.keys import CommentKey, ModelKey, RepositoryKey
 from bot.domain.manifest import Entry, set_entry
 from bot.gateways.redis_connection import connect
 from bot.sandbox.github import SandboxPull
@@ -29,6 +30,7 @@ GUARDED = FILES["promotion.yaml"].replace(
     "    merge: auto\n", '    merge: auto\n    approvals: {count: 1, from: ["@acme/ml-platform"]}\n'
 )
 OVERRIDABLE = FILES["promotion.yaml"].replace("    merge: auto\n", "    merge: auto\n    overrides: {from: [carol]}\n")
+LOOSE = {path: FILES[path].replace("0.92", "0.1") for path in FILES if path != "promotion.yaml"}
 SOAKING = FILES["promotion.yaml"].replace("soak: 0s", "soak: 24h")
 
 
@@ -335,6 +337,18 @@ def test_a_poisoned_redis_changes_nothing_that_is_decided(world: House, cache_ur
     before = len(world.repository.deployments())
     world.settle()
     assert len(world.repository.deployments()) == before
+
+
+def test_a_key_of_a_repository_that_is_not_served_is_refused(world: House) -> None:
+    """Somebody installed the App on a repository of their own too, and writes its name into the queue."""
+    files = {"promotion.yaml": world.repository.file("promotion.yaml") or "", **LOOSE}
+    app = next(iter(world.github.world.apps.values()))
+    world.github.add_repository("mallory/models", files, {"mallory": "admin"}, [app])
+    world.register(accuracy=0.5)
+    for key in (RepositoryKey("mallory/models"), ModelKey("mallory/models", world.model)):
+        with pytest.raises(Refused, match="PROMOTION_REPOSITORIES"):
+            world.look(key)
+    nothing_is_live(world, 1)
 
 
 def poison(stolen: redis.Redis) -> int:
