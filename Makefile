@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports format benchmark lock clean
+.PHONY: help demo test lint types imports format benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -26,7 +26,7 @@ lint: $(READY) ## style, Dockerfile, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy-repository/.github/workflows
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy
@@ -40,6 +40,11 @@ format: $(READY) ## format the code
 
 benchmark: $(READY) ## speed, memory and cost, as a table
 	$(BIN)/python -m benchmarks
+
+sbom: $(READY) ## what the image is made of, as CycloneDX in build/sbom.json
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible \
+		--of JSON --output-file build/sbom.json
 
 lock: $(READY) ## pin the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -15,6 +15,8 @@ from bot.domain.errors import Misconfigured
 from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
+_SHORTEST_TOKEN: Final = 16  # characters
 _REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
 _DATA_DIR: Final = "~/.local/share/promotion-bot"
 _LEASE: Final = timedelta(seconds=30)
@@ -79,6 +81,9 @@ class Settings:
     public_url: str | None = None
     data_dir: Path = field(default_factory=lambda: Path(_DATA_DIR).expanduser())
     queue_lease: timedelta = _LEASE
+    board_tokens: tuple[Secret, ...] = ()
+    board_user_header: str | None = None
+    metrics_port: int | None = None
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -99,6 +104,9 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         public_url=reader.optional("PROMOTION_PUBLIC_URL", None, _url),
         data_dir=reader.optional("PROMOTION_DATA_DIR", None, _directory) or _directory(_DATA_DIR),
         queue_lease=reader.optional("PROMOTION_QUEUE_LEASE", _LEASE, _interval),
+        board_tokens=reader.optional("PROMOTION_BOARD_TOKEN", (), _board_tokens),
+        board_user_header=reader.optional("PROMOTION_BOARD_USER_HEADER", None, _header),
+        metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
     )
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
@@ -209,6 +217,28 @@ def _secrets(text: str) -> tuple[Secret, ...]:
     except UnicodeEncodeError:
         raise ValueError("is not UTF-8; for example: a long random text of letters and digits") from None
     return secrets
+
+
+def _board_tokens(text: str) -> tuple[Secret, ...]:
+    tokens = _secrets(text)
+    if any(len(token.reveal()) < _SHORTEST_TOKEN or not token.reveal().isascii() for token in tokens):
+        raise ValueError(
+            f"holds a token that is shorter than {_SHORTEST_TOKEN} characters or not ASCII; for example what"
+            " `openssl rand -hex 32` prints"
+        )
+    return tokens
+
+
+def _header(text: str) -> str:
+    if not _HEADER.fullmatch(text):
+        raise ValueError("is not the name of a header; for example: X-Forwarded-User")
+    return text
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
+        raise ValueError("is not a port; for example: 9090")
+    return int(text)
 
 
 def _repositories(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from bot.domain.errors import Misconfigured
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
-from bot.gateways.cache import Cache
+from bot.gateways.cache import Cache, sealing_key
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
@@ -59,12 +59,17 @@ def build(settings: Settings) -> Gateways:
     """The gateways that `settings` describe; nothing is connected to yet."""
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
-    return Gateways(settings, Cache(connect(settings.redis_url)))
+    return Gateways(settings, _cache(settings))
 
 
 def without_queue(settings: Settings) -> Gateways:
     """The gateways for one command that only reads: what is read is remembered where REDIS_URL names a server."""
-    return Gateways(settings, Cache(connect(settings.redis_url) if settings.redis_url else None))
+    return Gateways(settings, _cache(settings))
+
+
+def _cache(settings: Settings) -> Cache:
+    connection = connect(settings.redis_url) if settings.redis_url else None
+    return Cache(connection, sealing_key(settings.github_credentials))
 
 
 def preload() -> None:

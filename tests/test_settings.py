@@ -65,6 +65,12 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("PROMOTION_PUBLIC_URL", "ftp://host"),
         ("PROMOTION_PUBLIC_URL", "https://host/?x=1"),
         ("PROMOTION_QUEUE_LEASE", "soon"),
+        ("PROMOTION_BOARD_TOKEN", "hidden"),
+        ("PROMOTION_BOARD_TOKEN", f"{'x' * 32},hidden"),
+        ("PROMOTION_BOARD_TOKEN", f"hidden-{'ü' * 32}"),
+        ("PROMOTION_BOARD_USER_HEADER", "X_Forwarded_User"),
+        ("PROMOTION_METRICS_PORT", "70000"),
+        ("PROMOTION_METRICS_PORT", "http"),
     ],
 )
 def test_what_is_wrong_is_named_with_an_example_and_no_secret(environ: Environ, name: str, value: str) -> None:
@@ -119,6 +125,7 @@ def test_every_kind_of_redis(environ: Environ, url: str) -> None:
 def test_nothing_secret_is_printed(environ: Environ) -> None:
     environ |= {"REDIS_URL": "redis://:very-secret@h", "MLFLOW_TRACKING_URI": "https://me:very-secret@mlflow"}
     environ |= {"MLFLOW_WEBHOOK_SECRET": "very-secret", "GITHUB_WEBHOOK_SECRET": "very-secret"}
+    environ |= {"PROMOTION_BOARD_TOKEN": "very-secret-and-long-enough"}
     settings = load_settings(environ)
     for shown in (repr(settings), str(settings), f"{replace(settings)}"):
         assert "very-secret" not in shown

@@ -29,7 +29,8 @@ PERMISSIONS: Final[Mapping[str, tuple[str, str]]] = {
     "pull_requests": ("write", "proposals"),
     "statuses": ("read", "the team's own CI"),
 }
-_MAY_HAVE: Final = frozenset({"merge_queues", "actions"})
+# What it needs only where somebody uses what it is for.
+OPTIONAL: Final[Mapping[str, tuple[str, str]]] = {"merge_queues": ("read", "the commits by which a queue tries merges")}
 _LEVELS: Final = ("", "read", "write", "admin")
 
 
@@ -142,8 +143,7 @@ def _permissions(gateways: Gateways, name: str) -> Iterator[Diagnosis]:
     surplus = [
         f"{permission}: {level}"
         for permission, level in sorted(granted.items())
-        if permission not in _MAY_HAVE
-        and _LEVELS.index(level) > _LEVELS.index(PERMISSIONS.get(permission, ("", ""))[0])
+        if _LEVELS.index(level) > _LEVELS.index({**OPTIONAL, **PERMISSIONS}.get(permission, ("", ""))[0])
     ]
     if lacking:
         yield Diagnosis(what, State.BAD, f"give it {', '.join(lacking)}")

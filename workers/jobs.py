@@ -11,7 +11,7 @@ from bot.comments import issues
 from bot.domain.actions import RecordAdoption
 from bot.domain.board import Cell, row
 from bot.domain.candidates import evaluations_needed
-from bot.domain.errors import Misconfigured
+from bot.domain.errors import Misconfigured, Refused
 from bot.domain.keys import (
     CommentKey,
     EnvironmentKey,
@@ -43,7 +43,12 @@ _HEARD_FOR: Final = timedelta(days=3)  # an older comment without an answer was 
 
 
 def look_at(key: Key, desk: Desk, gateways: Gateways) -> None:
-    """Bring what `key` names one look further. Every look can be the first, the last, or the same again."""
+    """Bring what `key` names one look further. Every look can be the first, the last, or the same again.
+
+    Raises Refused for a repository that is not served: the queue is no authority on what the bot works for.
+    """
+    if not isinstance(key, RegisteredModelKey) and key.repository not in gateways.settings.repositories:
+        raise Refused(f"{key.repository} is not among PROMOTION_REPOSITORIES")
     now = gateways.clock()
     match key:
         case RegisteredModelKey(model):

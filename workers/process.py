@@ -28,11 +28,11 @@ from bot.gateways.queue import RQ_QUEUES, Claimed, WorkQueue
 from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
 from workers.execution import gateways_of, give_back, open_queue
+from workers.queued_job import ENTRY, JOB_LIMIT, KEEP_FAILURE, KEEP_RESULT, QueuedLook
 
 log = logging.getLogger("promotion-bot.worker")
 
 LOOKS: Final = "workers.jobs"  # what each job needs: imported by each, it was half of a quiet look's CPU
-JOB_LIMIT: Final = 3600  # seconds for one look, a large model's digest included
 _LEAST_URGENT_EVERY: Final = 8  # jobs
 _POLL: Final = 0.05  # seconds between looks at the inbox
 _GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
@@ -55,6 +55,9 @@ class KeyWorker(Worker):
         self._taken += 1
         self._ordered_queues = self.queues[:: -1 if self._taken % _LEAST_URGENT_EVERY == 0 else 1]
 
+    def subscribe(self) -> None:
+        """Take no commands from Redis: signals stop a worker, and nobody else has to stop its jobs."""
+
     def execute_job(self, job: Any, queue: Any) -> None:  # noqa: ANN401 - RQ's types
         """Run a job in a work-horse, which inherits the sign-in of this process."""
         for repository in self.settings.repositories:
@@ -71,7 +74,9 @@ class KeyWorker(Worker):
 
 def run_worker(settings: Settings) -> None:
     """Take jobs until told to stop."""
-    worker = KeyWorker([*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer)
+    worker = KeyWorker(
+        [*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer, job_class=QueuedLook
+    )
     worker.settings = settings
     worker.work_queue = open_queue(settings)
     worker.work(logging_level="WARNING", with_scheduler=False)
@@ -115,11 +120,11 @@ def dispatch(queue: WorkQueue, jobs: Mapping[Urgency, Queue]) -> int:
     for item in claimed:
         with asked_of_redis():
             jobs[item.urgency].enqueue_call(
-                "workers.execution.execute",
+                ENTRY,
                 args=(dump_key(item.key), item.token),
                 timeout=JOB_LIMIT,
-                result_ttl=0,
-                failure_ttl=3600,
+                result_ttl=KEEP_RESULT,
+                failure_ttl=KEEP_FAILURE,
                 job_id=item.token,
             )
     return len(claimed)

@@ -33,15 +33,23 @@ def prepared(needs: Needs = Needs.EVERYTHING) -> Settings:
 
 def expect_free(host: str, port: int) -> None:
     """Raise Misconfigured where nobody could listen on the address, instead of starting again and again."""
+    _expect_free(host, port, f"--host {host} --port {port}")
+
+
+def expect_free_for_metrics(host: str, settings: Settings) -> None:
+    """The same for the metrics' own port, where they have one."""
+    if settings.metrics_port is not None:
+        _expect_free(host, settings.metrics_port, f"PROMOTION_METRICS_PORT={settings.metrics_port} on {host}")
+
+
+def _expect_free(host: str, port: int, what: str) -> None:
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
     except OSError as error:
-        raise Misconfigured(
-            f"--host {host} --port {port}: {error.strerror or error}; choose another address"
-        ) from error
+        raise Misconfigured(f"{what}: {error.strerror or error}; choose another address") from error
 
 
 def with_shared_queue(settings: Settings, command: str) -> Settings:

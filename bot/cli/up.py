@@ -18,6 +18,7 @@ def command(host: str, port: int) -> None:
     """Run web, scheduler and workers until told to stop."""
     settings = options.prepared()
     options.expect_free(host, port)
+    options.expect_free_for_metrics(host, settings)
     from workers.process import Supervisor, add_workers, export
 
     with options.queue_of_its_own(settings) as shared, Supervisor() as supervisor:

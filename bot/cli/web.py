@@ -14,6 +14,7 @@ def command(host: str, port: int) -> None:
     """Serve until told to stop."""
     settings = options.with_shared_queue(options.prepared(Needs.WEBHOOKS), "web")
     options.expect_free(host, port)
+    options.expect_free_for_metrics(host, settings)
     from bot.web.server import serve
 
     serve(settings, host, port)

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 _POLICY: Final = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 _HEADERS: Final = (
     ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
     ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
 )

@@ -20,6 +20,7 @@ from bot.web.answers import answer, answer_everywhere
 from bot.web.board import board
 from bot.web.bodies import Malformed, TooLarge, parse, read
 from bot.web.health import health
+from bot.web.sign_in import ask_who_is_there
 from bot.web.signatures import github_signed, mlflow_signed
 
 log = logging.getLogger("promotion-bot.web")
@@ -29,6 +30,7 @@ _RETRY_AFTER: Final = "10"  # seconds
 def create_app(settings: Settings, queue: WorkQueue) -> Flask:
     """The WSGI application."""
     app = Flask("promotion-bot", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     github_source, mlflow_source = _github(settings), _mlflow(settings)
 
     @app.post("/webhooks/github")
@@ -39,11 +41,14 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
     def mlflow() -> Response:
         return _acknowledge(mlflow_source, queue)
 
-    @app.get("/metrics")
-    def measured() -> Response:
-        body, content_type = metrics.page(queue, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
-        return Response(body, content_type=content_type)
+    if settings.metrics_port is None:
 
+        @app.get("/metrics")
+        def measured() -> Response:
+            body, content_type = metrics.page(queue, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+            return Response(body, content_type=content_type)
+
+    ask_who_is_there(app, settings)
     app.register_blueprint(health(queue))
     app.register_blueprint(board(queue))
     answer_everywhere(app)

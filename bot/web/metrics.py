@@ -53,15 +53,21 @@ def _histogram(source: str) -> Histogram:
     return ACKNOWLEDGED.labels(source)
 
 
+def registry(queue: WorkQueue, directory: str) -> CollectorRegistry:
+    """Everything measured; `directory` is where the processes share their counts."""
+    everything = CollectorRegistry()
+    shared.MultiProcessCollector(everything, path=directory)  # type: ignore[no-untyped-call]
+    everything.register(_QueueCollector(queue))
+    return everything
+
+
 def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:
-    """Everything measured, as Prometheus' text; `directory` is where the processes share their counts."""
-    counted: CollectorRegistry = REGISTRY
+    """Everything measured, as Prometheus' text; without a directory what this process counted."""
     if directory:
-        counted = CollectorRegistry()
-        shared.MultiProcessCollector(counted, path=directory)  # type: ignore[no-untyped-call]
+        return generate_latest(registry(queue, directory)), CONTENT_TYPE_LATEST
     now = CollectorRegistry()
     now.register(_QueueCollector(queue))
-    return generate_latest(counted) + generate_latest(now), CONTENT_TYPE_LATEST
+    return generate_latest(REGISTRY) + generate_latest(now), CONTENT_TYPE_LATEST
 
 
 class _QueueCollector(Collector):

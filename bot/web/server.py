@@ -32,6 +32,10 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
         Path(folder).chmod(0o700)
         # Read by prometheus_client when it is imported, which is why nothing here imports it earlier.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        if settings.metrics_port is not None:
+            # Spawned, and not a thread: Granian forks its workers.
+            measuring = multiprocessing.get_context("spawn")
+            measuring.Process(target=_serve_metrics, args=(host, settings.metrics_port), daemon=True).start()
         Granian(
             "bot.web.server:application",
             address=host,
@@ -60,8 +64,24 @@ def application() -> Gateway:
     return Gateway(app.wsgi_app, {"/webhooks/github": github_webhook.LIMIT, "/webhooks/mlflow": mlflow_webhook.LIMIT})
 
 
+def _serve_metrics(host: str, port: int) -> None:
+    """Answer Prometheus on a port of its own, for all server processes together."""
+    from prometheus_client import start_wsgi_server
+
+    from bot.web.metrics import registry
+
+    _end_with_server()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the main process, which ends this one
+    settings = load_settings(os.environ, Needs.WEBHOOKS)
+    if settings.redis_url is None:
+        raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
+    queue = WorkQueue(connect(settings.redis_url))
+    _, thread = start_wsgi_server(port, host, registry(queue, os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    thread.join()
+
+
 def _end_with_server() -> None:
-    """Have Linux end this process when Granian's main process is killed: it would go on answering on the port."""
+    """Have Linux end this process when the main process is killed: it would go on answering on the port."""
     parent = multiprocessing.parent_process()
     if parent is not None and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -25,13 +25,12 @@ from bot.domain.errors import LostLock
 from bot.domain.keys import CommentKey, Key, RegisteredModelKey, RepositoryKey
 from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
-from bot.gateways.cache import Cache
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
 from bot.settings import AppCredentials, Secret, Settings
-from bot.wiring import Gateways
+from bot.wiring import Gateways, build
 from workers.apply import Effects
 from workers.jobs import look_at
 
@@ -279,8 +278,7 @@ def house(
             repositories=(REPOSITORY, *further),
             redis_url=redis_url,
         )
-        gateways = Gateways(settings, Cache(connection))
-        yield House(github, repository, MlflowClient(mlflow_url), gateways, model, tuple(further.values()))
+        yield House(github, repository, MlflowClient(mlflow_url), build(settings), model, tuple(further.values()))
 
 
 def killed_after(house: House, count: int, look: Callable[[], None]) -> bool:

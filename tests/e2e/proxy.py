@@ -39,6 +39,7 @@ class Proxy:
     before: Callable[[Write], None] = lambda _write: None
     wrote: Callable[[Write], None] = lambda _write: None
     writes: list[Write] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)  # what stood in requests, whatever they were: address and body
 
     def write(self, method: str, path: str, body: bytes) -> Write | None:
         """The request as a write; None for one that only asks."""
@@ -61,6 +62,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             write = proxy.write(self.command, self.path, body)
+            proxy.sent.append(f"{self.path} {body.decode(errors='replace')}")
             if write is not None and not proxy.away:
                 proxy.before(write)
             if proxy.away:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -57,6 +58,7 @@ class Service:
     log: Path
     nursery: subprocess.Popen[str]
     supervisor: psutil.Process | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     disturbed: list[Write] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -125,8 +127,13 @@ class Service:
 
 
 @contextmanager
-def service(registry_url: str, redis_url: Secret, folder: Path) -> Iterator[Service]:
-    """A house with a worker that has not been started yet; everything below it is gone at the end."""
+def service(
+    registry_url: str, redis_url: Secret, folder: Path, further: Mapping[str, str] | None = None
+) -> Iterator[Service]:
+    """A house with a worker that has not been started yet; everything below it is gone at the end.
+
+    `further` are variables of its environment; `{mlflow}` in one stands for the host and port of MLflow.
+    """
     with (
         house(registry_url, redis_url) as built,
         proxied("github", built.github.url) as github,
@@ -145,6 +152,7 @@ def service(registry_url: str, redis_url: Secret, folder: Path) -> Iterator[Serv
             "PROMOTION_QUEUE_LEASE": "1s",
             "PROMOTION_SWEEP_INTERVAL": "1s",
             "REDIS_URL": redis_url.reveal(),
+            **{name: value.replace("{mlflow}", urlsplit(mlflow.url).netloc) for name, value in (further or {}).items()},
         }
         nursery = subprocess.Popen(
             [sys.executable, "-c", NURSERY],
@@ -155,7 +163,7 @@ def service(registry_url: str, redis_url: Secret, folder: Path) -> Iterator[Serv
             stderr=log,
             text=True,
         )
-        running = Service(built, github, mlflow, folder / "worker.log", nursery)
+        running = Service(built, github, mlflow, folder / "worker.log", nursery, environment=environment)
         try:
             yield running
         finally:

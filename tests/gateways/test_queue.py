@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import random
+import struct
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +26,10 @@ from bot.domain.keys import (
     RepositoryKey,
     dump_key,
 )
-from bot.gateways.cache import Cache
+from bot.gateways.cache import Cache, sealing_key
 from bot.gateways.queue import ACTIVE, WINDOW, Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
-from bot.settings import Secret
+from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
 
 KEY = ModelKey("acme/models", "fraud-detector")
@@ -394,10 +397,63 @@ def test_the_cache_never_fails_a_job(valkey: redis.Redis) -> None:
 
 def test_the_cache_leaves_out_what_is_too_large(valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(valkey)
-    cache.set("bomb", b"0" * 5000, ttl=60)
     monkeypatch.setattr("bot.gateways.cache._LARGEST", 1000)
     cache.set("large", b"0" * 1001, ttl=60)
     cache.set("full", b"0" * 1000, ttl=60)
     assert cache.get("large") is None
-    assert cache.get("bomb") is None
     assert cache.get("full") == b"0" * 1000
+
+
+# Redis holds what it was told, by whomever: only what the bot sealed itself is believed.
+
+
+def test_the_cache_is_shared_by_those_who_sign_in_alike(valkey: redis.Redis) -> None:
+    app, token = AppCredentials("1", Secret("the App's key")), Secret("a token")
+    Cache(valkey, sealing_key(app)).set("key", b"value", ttl=60)
+    assert Cache(valkey, sealing_key(app)).get("key") == b"value"
+    assert Cache(valkey, sealing_key(token)).get("key") is None
+    assert Cache(valkey).get("key") is None
+    assert sealing_key(Secret("")) is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"",
+        b"short",
+        zlib.compress(b"a policy that accepts everything"),
+        b"\0" * 32 + struct.pack(">d", 1e12) + zlib.compress(b"a policy that accepts everything"),
+        hmac.digest(b"a guess", struct.pack(">d", 1e12) + zlib.compress(b"x"), "sha256")
+        + struct.pack(">d", 1e12)
+        + zlib.compress(b"x"),
+    ],
+)
+def test_what_somebody_else_put_into_the_cache_is_a_miss(valkey: redis.Redis, forged: bytes) -> None:
+    valkey.set("promotion:cache:key", forged)
+    assert Cache(valkey).get("key") is None
+
+
+def test_a_value_holds_under_its_own_name_in_one_piece(valkey: redis.Redis) -> None:
+    cache = Cache(valkey)
+    cache.set("policy", b"strict", ttl=60)
+    stored = valkey.get("promotion:cache:policy")
+    assert isinstance(stored, bytes)
+    valkey.set("promotion:cache:other", stored)
+    assert cache.get("other") is None
+    for place in range(len(stored)):
+        changed = bytearray(stored)
+        changed[place] ^= 1
+        valkey.set("promotion:cache:policy", bytes(changed))
+        assert cache.get("policy") is None
+    valkey.set("promotion:cache:policy", stored)
+    assert cache.get("policy") == b"strict"
+
+
+def test_a_value_cannot_be_kept_beyond_its_time(valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(valkey)
+    cache.set("key", b"value", ttl=60)
+    valkey.persist("promotion:cache:key")
+    assert cache.get("key") == b"value"
+    later = time.time() + 61
+    monkeypatch.setattr("bot.gateways.cache.time.time", lambda: later)
+    assert cache.get("key") is None

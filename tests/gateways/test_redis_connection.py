@@ -21,6 +21,7 @@ from bot.gateways.redis_connection import connect, connect_waiting
 from bot.sandbox.mlflow_server import free_port
 from bot.settings import Secret, load_settings
 from tests.conftest import wait_until
+from tests.gateways.tls import behind_tls, certificate
 
 KEY = ModelKey("acme/models", "fraud")
 
@@ -95,18 +96,35 @@ def test_nobody_at_the_address_is_something_to_wait_for(scheme: str) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_the_encrypted_scheme_checks_certificates_and_takes_its_options(tmp_path: Path) -> None:
-    """The embedded server is built without TLS, so this is what would be connected with."""
-    authority = tmp_path / "authority.pem"
-    url = f"rediss://bot:secret@redis.example.com:6380/2?ssl_ca_certs={quote(str(authority))}"
-    for connection in (connect(Secret(url)), connect_waiting(Secret(url))):
-        pool = connection.connection_pool
-        assert pool.connection_class is redis.SSLConnection
-        made = pool.make_connection()
-        assert (made.host, made.port, made.db, made.username) == ("redis.example.com", 6380, 2, "bot")
-        assert made.cert_reqs.name == "CERT_REQUIRED"
-        assert made.check_hostname
-        assert made.ca_certs == str(authority)
+def test_an_encrypted_connection_to_who_has_the_right_certificate(port: int, tmp_path: Path) -> None:
+    authority, certified = certificate(tmp_path / "tls")
+    with behind_tls(port, certified) as encrypted:
+        url = f"rediss://:{quote('p@ss:/word', safe='')}@127.0.0.1:{encrypted}/2?ssl_ca_certs={quote(str(authority))}"
+        use(url)
+    assert connect(Secret(f"redis://:{quote('p@ss:/word', safe='')}@127.0.0.1:{port}/2")).dbsize() > 0
+
+
+def test_who_has_another_certificate_is_not_talked_to(port: int, tmp_path: Path) -> None:
+    authority, _ = certificate(tmp_path / "trusted")
+    _, unknown = certificate(tmp_path / "unknown")
+    elsewhere, of_elsewhere = certificate(tmp_path / "elsewhere", "127.0.0.2")
+    attempts = [(unknown, f"?ssl_ca_certs={quote(str(authority))}"), (unknown, "")]
+    attempts += [(of_elsewhere, f"?ssl_ca_certs={quote(str(elsewhere))}")]
+    for certified, options in attempts:
+        with behind_tls(port, certified) as encrypted, pytest.raises(Unreachable) as told:
+            WorkQueue(connect(Secret(f"rediss://:hunter2@127.0.0.1:{encrypted}/0{options}"))).ready()
+        assert "hunter2" not in str(told.value)
+
+
+def test_a_certificate_of_our_own_is_shown_where_it_is_asked_for(port: int, tmp_path: Path) -> None:
+    authority, certified = certificate(tmp_path / "tls")
+    own_authority, own = certificate(tmp_path / "own")
+    password = quote("p@ss:/word", safe="")
+    with behind_tls(port, certified, own_authority) as encrypted:
+        url = f"rediss://:{password}@127.0.0.1:{encrypted}/0?ssl_ca_certs={quote(str(authority))}"
+        with pytest.raises(Unreachable):
+            WorkQueue(connect(Secret(url))).ready()
+        use(f"{url}&ssl_certfile={quote(str(own))}")
 
 
 def test_a_socket_in_a_folder_with_spaces_and_letters(tmp_path: Path) -> None:

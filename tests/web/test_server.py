@@ -25,24 +25,33 @@ from tests.web.payloads import github, mlflow, model_event, push
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def server(valkey_url: Secret, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def started(url: Secret, port: int, **further: str) -> subprocess.Popen[bytes]:
     """`promotion-bot web` with no more than it needs: neither GitHub's nor MLflow's credentials."""
     environment = {
         **os.environ,
         "MLFLOW_WEBHOOK_SECRET": "mlflow-new",
         "GITHUB_WEBHOOK_SECRET": "github-new",
         "PROMOTION_REPOSITORIES": "acme/models",
-        "REDIS_URL": valkey_url.reveal(),
+        "REDIS_URL": url.reveal(),
+        **further,
     }
-    process = subprocess.Popen([sys.executable, "-m", "bot.cli", "web", "--port", str(port)], env=environment, cwd=ROOT)
+    return subprocess.Popen([sys.executable, "-m", "bot.cli", "web", "--port", str(port)], env=environment, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(valkey_url: Secret, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    process = started(valkey_url, port)
     try:
         wait_until(lambda: get(port, "/readyz") == 200, "the server is ready", 60)
         wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2, "both processes run")
@@ -148,16 +157,34 @@ def test_odd_paths_are_not_found(port: int, path: str) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_metrics_add_up_over_the_processes(port: int) -> None:
-    def refused() -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-            lines = response.read().decode().splitlines()
-        name = 'promotion_webhooks_total{event="unknown",source="github",status="401"} '
-        return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
-
-    before = refused()
+    before = refused(port)
     for _ in range(10):
         assert send(port, "POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0")[0] == 401
-    assert refused() == before + 10
+    assert refused(port) == before + 10
+
+
+def test_metrics_may_have_a_port_of_their_own(valkey_url: Secret) -> None:
+    port, measured = free_port(), free_port()
+    process = started(valkey_url, port, PROMOTION_METRICS_PORT=str(measured), PROMOTION_BOARD_TOKEN="t" * 20)
+    try:
+        wait_until(lambda: get(port, "/readyz") == get(measured, "/metrics") == 200, "both ports answer", 60)
+        for _ in range(10):
+            assert send(port, "POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0")[0] == 401
+        assert refused(measured) == 10, "whichever process counted"
+        assert get(port, "/metrics") == 401
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    wait_until(lambda: not any(child.is_running() for child in children), "nothing is left running")
+
+
+def refused(port: int) -> float:
+    """How many deliveries to GitHub's endpoint had a wrong signature, as Prometheus reads it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        lines = response.read().decode().splitlines()
+    name = 'promotion_webhooks_total{event="unknown",source="github",status="401"} '
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
 def test_it_is_small(server: subprocess.Popen[bytes]) -> None:
@@ -173,18 +200,8 @@ def test_it_ends_when_it_is_told_to(server: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_killed_server_leaves_no_process_behind(valkey_url: Secret) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "bot.cli", "web", "--port", str(port)]
-    environment = {
-        **os.environ,
-        "MLFLOW_WEBHOOK_SECRET": "mlflow-new",
-        "GITHUB_WEBHOOK_SECRET": "github-new",
-        "PROMOTION_REPOSITORIES": "acme/models",
-        "REDIS_URL": valkey_url.reveal(),
-    }
-    process = subprocess.Popen(command, env=environment, cwd=ROOT)
+    port = free_port()
+    process = started(valkey_url, port, PROMOTION_METRICS_PORT=str(free_port()))
     wait_until(lambda: get(port, "/healthz") == 200, "the server is up", 60)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()

@@ -24,13 +24,9 @@ from tests.conftest import wait_until
 ROOT = Path(__file__).parents[2]
 PROGRAM = textwrap.dedent(
     """
-    import os, sys
-    import workers.jobs, workers.execution, workers.process
+    import os
     from tests.workers import looks
-    workers.jobs.look_at = looks.look_at
-    workers.execution.gateways_of = workers.process.gateways_of = lambda settings: looks
-    from bot.gateways.github.budget import Budget
-    looks.github_client = type("Client", (), {"prepare": staticmethod(lambda name: None), "budget": Budget(None, "")})
+    looks.stand_in()
     from bot.settings import load_settings
     from workers.process import Supervisor, add_workers
     with Supervisor() as supervisor:

@@ -1,0 +1,247 @@
+"""No secret is in anything that somebody reads: logs, errors, GitHub, MLflow, the board, metrics, Redis."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import itertools
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+import redis
+
+from bot.gateways.redis_connection import connect
+from bot.sandbox.mlflow_server import free_port
+from bot.settings import AppCredentials, Secret
+from tests.conftest import wait_until
+from tests.e2e.service import Service, service
+from tests.gateways.test_redis_connection import answers, server
+
+ROOT = Path(__file__).parents[2]
+REDIS_PASSWORD = "redis-p@ss:/word-4711"
+URL_PASSWORD = "mlflow-url-password-4711"
+PASSWORDS = {
+    "MLFLOW_WEBHOOK_SECRET": "mlflow-webhook-secret-new,mlflow-webhook-secret-old",
+    "GITHUB_WEBHOOK_SECRET": "github-webhook-secret-new,github-webhook-secret-old",
+    "PROMOTION_BOARD_TOKEN": "board-token-new-4711,board-token-old-4711",
+    "MLFLOW_TRACKING_USERNAME": "promotion-bot",
+    "MLFLOW_TRACKING_PASSWORD": "mlflow-password-4711",
+    "MLFLOW_TRACKING_TOKEN": "mlflow-token-4711",
+}
+
+
+def secrets_of(running: Service) -> set[str]:
+    """Everything that must be nowhere, as it is and as it would stand in an address or a header."""
+    built = running.house
+    credentials = built.gateways.settings.github_credentials
+    assert isinstance(credentials, AppCredentials)
+    known = {part for name, value in PASSWORDS.items() if "USER" not in name for part in value.split(",")}
+    known |= {URL_PASSWORD, REDIS_PASSWORD, *built.github.world.tokens}
+    known |= {line for line in credentials.private_key.reveal().splitlines() if len(line) > 40 and "-----" not in line}
+    for user in ("promotion-bot", "me", ""):
+        known |= {
+            base64.b64encode(f"{user}:{password}".encode()).decode()
+            for password in (PASSWORDS["MLFLOW_TRACKING_PASSWORD"], URL_PASSWORD, REDIS_PASSWORD)
+        }
+    return known | {quote(secret, safe="") for secret in known}
+
+
+def leaked(secrets: Iterable[str], text: str | bytes) -> list[str]:
+    """The secrets that stand in a text, and signed tokens of the App, which last ten minutes."""
+    shown = text.decode("latin-1") if isinstance(text, bytes) else text
+    return [secret for secret in secrets if secret in shown] + re.findall(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.", shown)
+
+
+def everything_in(connection: redis.Redis) -> Iterator[bytes]:
+    """Every key and value of a server, and what is packed in them."""
+    for key in connection.scan_iter():
+        yield key
+        match connection.type(key):
+            case b"string":
+                values = [connection.get(key)]
+            case b"hash":
+                values = [part for item in connection.hgetall(key).items() for part in item]
+            case b"list":
+                values = connection.lrange(key, 0, -1)
+            case b"set":
+                values = list(connection.smembers(key))
+            case b"zset":
+                values = connection.zrange(key, 0, -1)
+            case kind:
+                values = [connection.dump(key)]
+                assert kind in (b"stream", b"none")
+        for value in filter(None, values):
+            yield value
+            for start in (0, 40):  # a job of RQ's; below the seal and the time of a cached value
+                with contextlib.suppress(zlib.error):
+                    yield zlib.decompress(value[start:])
+
+
+@pytest.fixture(scope="module")
+def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
+    """A server that asks for a password."""
+    port = free_port()
+    url = f"redis://:{quote(REDIS_PASSWORD, safe='')}@127.0.0.1:{port}/0"
+    with server(tmp_path_factory.mktemp("redis"), "--requirepass", REDIS_PASSWORD, port=port):
+        wait_until(lambda: answers(url), "the server answers")
+        yield Secret(url)
+
+
+@contextlib.contextmanager
+def web(running: Service, log: Path) -> Iterator[str]:
+    """The web service beside the worker, with everything that only the worker needs too: nothing of it may be shown."""
+    port = free_port()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot.cli", "web", "--port", str(port)],
+            env=running.environment,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: answered(url, "/readyz").startswith("200"), "the web service is ready", 60)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def answered(url: str, path: str, body: bytes | None = None) -> str:
+    """Status, headers and text of an answer, for somebody with the board's token."""
+    headers = {"Authorization": "Bearer board-token-new-4711", "Content-Type": "application/json"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + path, body, headers), timeout=10) as response:
+            return f"{response.status} {response.headers} {response.read().decode()}"
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.headers} {error.read().decode()}"
+    except OSError:
+        return ""
+
+
+def told(environment: dict[str, str], *arguments: str) -> str:
+    """What a command prints."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot.cli", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return ended.stdout + ended.stderr
+
+
+class Faults:
+    """What goes wrong while the story is told: each in turn, and over after a moment."""
+
+    def __init__(self, running: Service, url: Secret) -> None:
+        self._running = running
+        self._admin = connect(url)
+        self._next = itertools.cycle(
+            [self._github(500), self._mlflow, self._github(401), self._redis, self._github(403)]
+        )
+        self.found_in_redis: list[str] = []
+
+    def __call__(self) -> None:
+        self.found_in_redis += (
+            each for value in everything_in(self._admin) for each in leaked(secrets_of(self._running), value)
+        )
+        next(self._next)()
+
+    def _github(self, status: int) -> Callable[[], None]:
+        return lambda: self._running.house.github.fail("^(GET|POST) ", 2, status)
+
+    def _mlflow(self) -> None:
+        self._running.mlflow.away = True
+        threading.Timer(1.0, lambda: setattr(self._running.mlflow, "away", False)).start()
+
+    def _redis(self) -> None:
+        """Its password is changed, and everybody has to sign in anew."""
+        self._admin.config_set("requirepass", "another")
+        for client in self._admin.client_list():
+            if client["id"] != str(self._admin.client_id()):
+                self._admin.client_kill_filter(_id=client["id"])
+        threading.Timer(1.0, lambda: self._admin.config_set("requirepass", REDIS_PASSWORD)).start()
+
+
+@pytest.mark.slow
+def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: Secret, tmp_path: Path) -> None:
+    further = {
+        **PASSWORDS,
+        "MLFLOW_TRACKING_URI": f"http://me:{URL_PASSWORD}@{{mlflow}}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    with service(registry_url, guarded_redis, tmp_path, further) as running:
+        faults = Faults(running, guarded_redis)
+        running.start()
+        running.disturb(faults, every=3)
+        running.story()
+        running.disturb(lambda: None)
+        with web(running, tmp_path / "web.log") as url:
+            shown = [
+                answered(url, path)
+                for path in ("/", "/api/v1/board", "/metrics", "/readyz", f"/api/v1/models/{running.house.model}", "/x")
+            ]
+            shown += [answered(url, path, b"{}") for path in ("/webhooks/github", "/webhooks/mlflow")]
+        logs = {name: (tmp_path / name).read_text() for name in ("worker.log", "web.log")}
+        faults()
+        secrets = secrets_of(running)
+
+    assert len(running.disturbed) >= 5, "things went wrong"
+    for said in ("GitHub could not answer", "GitHub does not accept", "lacks the permission", "MLflow at", "Redis"):
+        assert said in logs["worker.log"]
+    assert running.house.model in "".join(shown)
+    assert any(token.startswith("ghs_") for token in running.house.github.world.tokens)
+    assert {name: leaked(secrets, log) for name, log in logs.items()} == {"worker.log": [], "web.log": []}
+    assert leaked(secrets, "\n".join(shown)) == []
+    assert leaked(secrets, "\n".join(running.github.sent)) == []
+    assert leaked(secrets, "\n".join(running.mlflow.sent)) == []
+    assert faults.found_in_redis == []
+
+
+WRONG = {
+    "nobody at MLflow": {"MLFLOW_TRACKING_URI": f"http://me:{URL_PASSWORD}@127.0.0.1:9"},
+    "no such scheme at MLflow": {"MLFLOW_TRACKING_URI": f"what://me:{URL_PASSWORD}@127.0.0.1:9"},
+    "a wrong password for Redis": {"REDIS_URL": "redis://:hunter2-4711@127.0.0.1:{redis}/0"},
+    "no port for Redis": {"REDIS_URL": "redis://:hunter2-4711@127.0.0.1:x/0"},
+    "a sentinel without a service": {"REDIS_URL": "redis+sentinel://:hunter2-4711@127.0.0.1:1"},
+    "nobody at GitHub": {"GITHUB_API_URL": "http://127.0.0.1:9"},
+    "a wrong token": {"GITHUB_TOKEN": "hunter2-4711", "GITHUB_APP_ID": "", "GITHUB_APP_PRIVATE_KEY": ""},
+    "a token and an App": {"GITHUB_TOKEN": "hunter2-4711"},
+    "a broken key": {"GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----\nhunter2-4711\n-----END"},
+}
+
+
+@pytest.mark.slow
+def test_no_command_prints_a_secret_of_a_setting_that_is_wrong(
+    registry_url: str, guarded_redis: Secret, tmp_path: Path
+) -> None:
+    further = {**PASSWORDS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    with service(registry_url, guarded_redis, tmp_path, further) as running:
+        secrets = secrets_of(running) | {"hunter2-4711", base64.b64encode(b":hunter2-4711").decode()}
+        redis_port = str(urlsplit(guarded_redis.reveal()).port)
+        for what, wrong in WRONG.items():
+            changed = {name: value.replace("{redis}", redis_port) for name, value in wrong.items()}
+            said = told({**running.environment, **changed}, "doctor")
+            assert said, what
+            assert leaked(secrets, said) == [], f"{what}: {said}"
+
+
+def test_a_leak_would_be_found(cache_url: Secret) -> None:
+    connection = connect(cache_url)
+    connection.flushall()
+    connection.hset("a", "b", zlib.compress(b"my secret is out"))
+    connection.set("c", b"\0" * 40 + zlib.compress(b"eyJhbGciOiJSUzI1NiJ9.eyJpYXQiOjE3NjM5.c2ln"))
+    found = [each for value in everything_in(connection) for each in leaked({"secret"}, value)]
+    assert found[0] == "secret" or found[1] == "secret"
+    assert len(found) == 2
