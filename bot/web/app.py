@@ -20,6 +20,7 @@ from bot.web.answers import answer, answer_everywhere
 from bot.web.board import board
 from bot.web.bodies import Malformed, TooLarge, parse, read
 from bot.web.health import health
+from bot.web.openapi import openapi
 from bot.web.signatures import github_signed, mlflow_signed
 
 log = logging.getLogger("promotion-bot.web")
@@ -46,6 +47,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
 
     app.register_blueprint(health(queue))
     app.register_blueprint(board(queue.boards))
+    app.register_blueprint(openapi())
     answer_everywhere(app)
     return app
 
