@@ -21,12 +21,7 @@ import jsonschema
 import yaml
 from jsonschema.protocols import Validator
 
-MAX_BYTES: Final = 16 * 1024 * 1024
-# A manifest grows with the models; what people write by hand does not, and is read for every look.
-_MAX_BYTES_BY_HAND: Final = 256 * 1024
-_GROWING: Final = "manifest"
 MAX_DEPTH: Final = 40
-_MOST_EVENTS: Final = 500_000  # some 30,000 entries of a manifest; each takes 5 µs
 _MOST_PROBLEMS: Final = 100  # nobody mends more at once, and each costs time to describe
 
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -34,6 +29,20 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _QUOTED: Final = ('"', "'", "|", ">")
 _LONGEST_NUMBER: Final = 100  # characters; Python takes quadratic time for longer ones
 MOST_COMPARED: Final = 1_000  # names among which a slip is looked for; some 10 µs each
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The largest document that is read: its size in bytes, and its keys and values, which take some 10 µs each."""
+
+    size: int
+    parts: int
+
+
+# A manifest grows with the models; what people write by hand does not.
+_GROWS: Final = Limit(16 * 1024 * 1024, 500_000)  # some 30,000 entries
+_BY_HAND: Final = Limit(256 * 1024, 50_000)
+_LIMITS: Final = {"manifest": _GROWS}
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Path = tuple[str | int, ...]
@@ -79,7 +88,7 @@ class Document:
 
 def load(text: str | bytes, source: str, schema: str) -> Document:
     """Read `text` and hold it against `policies/schemas/<schema>.schema.json`; raises InvalidDocument."""
-    root = compose(text, source, MAX_BYTES if schema == _GROWING else _MAX_BYTES_BY_HAND)
+    root = compose(text, source, _LIMITS.get(schema, _BY_HAND))
     reader = _Reader(source)
     data = reader.read(root, (), 0)
     if reader.problems:
@@ -101,7 +110,7 @@ def kind_of(text: str | bytes, source: str) -> str:
     return ""
 
 
-def compose(text: str | bytes, source: str, max_bytes: int = MAX_BYTES) -> yaml.Node:
+def compose(text: str | bytes, source: str, limit: Limit = _GROWS) -> yaml.Node:
     """The one node tree of `text`; raises InvalidDocument where the text is no single YAML document."""
     if isinstance(text, bytes):
         try:
@@ -112,9 +121,9 @@ def compose(text: str | bytes, source: str, max_bytes: int = MAX_BYTES) -> yaml.
         size = len(text.encode())
     except UnicodeEncodeError as error:
         raise InvalidDocument([Problem(source, 1, 1, f"is not Unicode: {error.reason}")]) from error
-    if size > max_bytes:
-        raise InvalidDocument([Problem(source, 1, 1, f"is larger than {max_bytes // 1024} KB")])
-    _check_events(text, source)
+    if size > limit.size:
+        raise InvalidDocument([Problem(source, 1, 1, f"is larger than {limit.size // 1024} KB")])
+    _check_events(text, source, limit.parts)
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -128,15 +137,15 @@ def compose(text: str | bytes, source: str, max_bytes: int = MAX_BYTES) -> yaml.
     return node
 
 
-def _check_events(text: str, source: str) -> None:
+def _check_events(text: str, source: str, most: int) -> None:
     """Look at the parts before anything is built, so that nothing is ever multiplied or nested without end."""
     depth = 0
     try:
         for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
             mark: Any = event.start_mark
             where = (mark.line + 1, mark.column + 1)
-            if count > _MOST_EVENTS:
-                raise InvalidDocument([Problem(source, *where, f"holds more than {_MOST_EVENTS} keys and values")])
+            if count > most:
+                raise InvalidDocument([Problem(source, *where, f"holds more than {most} keys and values")])
             if isinstance(event, yaml.AliasEvent):
                 raise InvalidDocument(
                     [Problem(source, *where, "YAML aliases and merge keys are not accepted: write the value out")]
