@@ -72,7 +72,7 @@ words = st.sampled_from((*TIMES, *ZONES, *CRONS, *DURATIONS, *GLOBS, *PATTERNS, 
 parts = words | values
 
 
-def written(document: Any) -> bytes:  # noqa: ANN401 - plain data
+def written(document: Any) -> bytes:
     """A document as JSON, which is YAML, with the lone surrogates that a file cannot hold replaced."""
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -114,7 +114,7 @@ def use_pipeline(text: bytes) -> None:
 
 def use_policy(text: bytes) -> None:
     """Read a policy that may extend others."""
-    read: Policy | None = value_or_complaint(lambda: parse_policy(text, "p.yaml", lambda path: text))
+    read: Policy | None = value_or_complaint(lambda: parse_policy(text, "p.yaml", lambda _: text))
     if read is not None:
         assert read.needs is not None
 
