@@ -20,7 +20,7 @@ from policies.documents import InvalidDocument
 SECONDS: Final = 1.0  # of processor time of the thread, which a busy machine does not lengthen
 _THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 _TIMES_MORE: Final = 20
-_WARM: Final = 300  # inputs after which caches and tables have their size
+_WARM: Final = 4  # the share of the inputs, one in so many, after which caches and tables have their size
 _MOST_BLOCKS: Final = 1_000  # of at most 512 bytes
 _MOST_RESIDENT: Final = 8_000_000  # bytes: the allocators of C keep some
 _PROCESS: Final = psutil.Process()
@@ -62,13 +62,14 @@ def value_or_complaint(call: Callable[[], Any]) -> Any:
 
 def leaves_nothing_behind(feed: Callable[[Any], object], those: Sequence[Any]) -> None:
     """Fail where memory has grown after all of `those` were fed, beyond what the first of them took."""
-    for each in those[:_WARM]:
+    warm = len(those) // _WARM
+    for each in those[:warm]:
         feed(each)
     blocks, resident = _memory()
-    for each in those[_WARM:]:
+    for each in those[warm:]:
         feed(each)
     more_blocks, more_resident = (after - before for after, before in zip(_memory(), (blocks, resident), strict=True))
-    print(f"{len(those) - _WARM} inputs kept {more_blocks} blocks and {more_resident // 1024} KB")  # noqa: T201
+    print(f"{len(those) - warm} inputs kept {more_blocks} blocks and {more_resident // 1024} KB")  # noqa: T201
     assert more_blocks < _MOST_BLOCKS, "small objects of Python's own allocator"
     assert more_resident < _MOST_RESIDENT, "bytes of the process"
 
