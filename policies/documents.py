@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final, cast
@@ -20,13 +21,28 @@ import jsonschema
 import yaml
 from jsonschema.protocols import Validator
 
-MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 40
+_MOST_PROBLEMS: Final = 100  # nobody mends more at once, and each costs time to describe
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _QUOTED: Final = ('"', "'", "|", ">")
 _LONGEST_NUMBER: Final = 100  # characters; Python takes quadratic time for longer ones
+MOST_COMPARED: Final = 1_000  # names among which a slip is looked for; some 10 µs each
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The largest document that is read: its size in bytes, and its keys and values, which take some 10 µs each."""
+
+    size: int
+    parts: int
+
+
+# A manifest grows with the models; what people write by hand does not.
+_GROWS: Final = Limit(16 * 1024 * 1024, 500_000)  # some 30,000 entries
+_BY_HAND: Final = Limit(256 * 1024, 50_000)
+_LIMITS: Final = {"manifest": _GROWS}
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Path = tuple[str | int, ...]
@@ -72,13 +88,14 @@ class Document:
 
 def load(text: str | bytes, source: str, schema: str) -> Document:
     """Read `text` and hold it against `policies/schemas/<schema>.schema.json`; raises InvalidDocument."""
-    root = compose(text, source)
+    root = compose(text, source, _LIMITS.get(schema, _BY_HAND))
     reader = _Reader(source)
     data = reader.read(root, (), 0)
     if reader.problems:
-        raise InvalidDocument(reader.problems)
+        raise InvalidDocument(reader.problems[:_MOST_PROBLEMS])
     document = Document(data, source, reader.places)
-    problems = [_schema_problem(document, error) for error in _validator(schema).iter_errors(data)]
+    errors = itertools.islice(_validator(schema).iter_errors(data), _MOST_PROBLEMS)
+    problems = [_schema_problem(document, error) for error in errors]
     if problems:
         raise InvalidDocument(list(dict.fromkeys(problems)))
     return document
@@ -93,16 +110,20 @@ def kind_of(text: str | bytes, source: str) -> str:
     return ""
 
 
-def compose(text: str | bytes, source: str) -> yaml.Node:
+def compose(text: str | bytes, source: str, limit: Limit = _GROWS) -> yaml.Node:
     """The one node tree of `text`; raises InvalidDocument where the text is no single YAML document."""
     if isinstance(text, bytes):
         try:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InvalidDocument([Problem(source, 1, 1, f"is not UTF-8: {error.reason}")]) from error
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise InvalidDocument([Problem(source, 1, 1, f"is larger than {MAX_BYTES // 1024 // 1024} MB")])
-    _refuse_aliases(text, source)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidDocument([Problem(source, 1, 1, f"is not Unicode: {error.reason}")]) from error
+    if size > limit.size:
+        raise InvalidDocument([Problem(source, 1, 1, f"is larger than {limit.size // 1024} KB")])
+    _check_events(text, source, limit.parts)
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -116,13 +137,15 @@ def compose(text: str | bytes, source: str) -> yaml.Node:
     return node
 
 
-def _refuse_aliases(text: str, source: str) -> None:
-    """Look at the tokens before anything is built, so that nothing is ever multiplied or nested without end."""
+def _check_events(text: str, source: str, most: int) -> None:
+    """Look at the parts before anything is built, so that nothing is ever multiplied or nested without end."""
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=_Loader):
+        for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
             mark: Any = event.start_mark
             where = (mark.line + 1, mark.column + 1)
+            if count > most:
+                raise InvalidDocument([Problem(source, *where, f"holds more than {most} keys and values")])
             if isinstance(event, yaml.AliasEvent):
                 raise InvalidDocument(
                     [Problem(source, *where, "YAML aliases and merge keys are not accepted: write the value out")]
@@ -210,7 +233,31 @@ def _plain_value(text: str) -> str | int | float | bool | None:
 @functools.cache
 def _validator(schema: str) -> Validator:
     text = resources.files("policies").joinpath("schemas", f"{schema}.schema.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
+    validator: Validator = _STRICT(json.loads(text))
+    return validator
+
+
+def _matches(_validator: Validator, pattern: str, instance: object, _schema: object) -> Iterator[Any]:
+    """`pattern` as JSON Schema and the editors mean it: `$` is the end, not a line break before it as in Python."""
+    if isinstance(instance, str) and not _pattern(pattern).search(instance):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+@functools.cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("$", r"\Z"))
+
+
+def _is_integer(_checker: object, instance: object) -> bool:
+    return type(instance) is int
+
+
+# JSON Schema takes 1.0 for an integer, but what reads it afterwards would write “v1.0”.
+_STRICT: Final = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    {"pattern": _matches},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
 
 
 def _schema_problem(document: Document, error: jsonschema.ValidationError) -> Problem:
@@ -261,7 +308,7 @@ def nearest(name: object, known: Sequence[str]) -> str:
 
 def did_you_mean(name: object, known: Sequence[str]) -> str:
     """The one known name that is near enough to be meant, as the end of a message."""
-    matches = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(str(name), known[:MOST_COMPARED], n=1, cutoff=0.6)
     return f"; did you mean “{matches[0]}”?" if matches else ""
 
 

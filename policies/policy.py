@@ -18,6 +18,7 @@ from policies.verdict import Severity
 DEFAULT_TIMEOUT: Final = timedelta(hours=24)
 _SAFETY: Final = frozenset({"scan", "signed"})
 _DEEPEST: Final = 5  # policies that extend each other in a line
+_MOST_FILES: Final = 20  # that one policy extends, directly or through others; each is read from GitHub
 
 ReadFile = Callable[[str], bytes | None]
 
@@ -68,10 +69,18 @@ def parse_policy(text: str | bytes, source: str, read_file: ReadFile = lambda _:
 
     `read_file` gives the content of a file of the deploy repository by its path, for the policies that it extends.
     """
-    return _parse(text, source, read_file, (source,))
+    return _parse(text, source, _Files(read_file), (source,))
 
 
-def _parse(text: str | bytes, source: str, read_file: ReadFile, line: tuple[str, ...]) -> Policy:
+@dataclass(slots=True)
+class _Files:
+    """The repository's files, of which one policy may have `left` more read: ten that extend ten each are many."""
+
+    read: ReadFile
+    left: int = _MOST_FILES
+
+
+def _parse(text: str | bytes, source: str, files: _Files, line: tuple[str, ...]) -> Policy:
     document = load(text, source, "policy")
     problems = list(_problems(document))
     data = document.data
@@ -79,7 +88,7 @@ def _parse(text: str | bytes, source: str, read_file: ReadFile, line: tuple[str,
     sources = [source]
     for position, path in enumerate(data.get("extends", ())):
         try:
-            base = _extended(document, position, path, read_file, line)
+            base = _extended(document, position, path, files, line)
         except InvalidDocument as invalid:
             problems += invalid.problems
             continue
@@ -92,16 +101,19 @@ def _parse(text: str | bytes, source: str, read_file: ReadFile, line: tuple[str,
     return Policy(data["name"], tuple({**inherited, **own}.values()), tuple(dict.fromkeys(sources)))
 
 
-def _extended(document: Document, position: int, path: str, read_file: ReadFile, line: tuple[str, ...]) -> Policy:
+def _extended(document: Document, position: int, path: str, files: _Files, line: tuple[str, ...]) -> Policy:
     place = ("extends", position)
     if path in line:
         raise InvalidDocument((document.problem_at(place, f"{' → '.join((*line, path))} go round in a circle"),))
     if len(line) >= _DEEPEST:
         raise InvalidDocument((document.problem_at(place, f"more than {_DEEPEST} policies extend each other"),))
-    content = read_file(path)
+    if files.left == 0:
+        raise InvalidDocument((document.problem_at(place, f"more than {_MOST_FILES} policies are extended in all"),))
+    files.left -= 1
+    content = files.read(path)
     if content is None:
         raise InvalidDocument((document.problem_at(place, f"there is no file “{path}” in this repository"),))
-    return _parse(content, path, read_file, (*line, path))
+    return _parse(content, path, files, (*line, path))
 
 
 def _check(row: dict[str, Any], timeout: timedelta, source: str) -> PolicyCheck:

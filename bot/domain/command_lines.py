@@ -9,17 +9,16 @@ from typing import Final
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.domain.commands import Line
+from bot.domain.commands import INVISIBLE, Line
 
 LARGEST_COMMENT: Final = 65_536  # characters; GitHub's own limit
+_DEEPEST: Final = 10  # brackets and quotes in each other; brackets that never close take time for each level
 _COMMAND = re.compile(r"/[A-Za-z][\w-]*(?=\s|$)")
-# What is copied from one of the bot's answers may hold a space of no width, which keeps names from being mentions.
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
 def lines_of(comment: str) -> tuple[Line, ...]:
     """The lines of a comment that are commands, as GitHub's Markdown reads it: none in quotes, code, lists or HTML."""
-    text = _INVISIBLE.sub("", comment[:LARGEST_COMMENT].replace("\r\n", "\n").replace("\r", "\n"))
+    text = re.sub(f"[{INVISIBLE}]", "", comment[:LARGEST_COMMENT].replace("\r\n", "\n").replace("\r", "\n"))
     source = text.split("\n")
     found: list[Line] = []
     for token in _paragraphs(text):
@@ -40,7 +39,7 @@ def lines_of(comment: str) -> tuple[Line, ...]:
 def _paragraphs(text: str) -> Iterator[Token]:
     """The text of every paragraph and heading that stands on its own, outside quotes, lists and tables."""
     depth = 0
-    for token in MarkdownIt("commonmark").parse(text):
+    for token in MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).parse(text):
         if token.type in ("blockquote_open", "bullet_list_open", "ordered_list_open"):
             depth += 1
         elif token.type in ("blockquote_close", "bullet_list_close", "ordered_list_close"):

@@ -17,6 +17,9 @@ from policies.documents import did_you_mean
 MOST_COMMANDS: Final = 20  # in one comment
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
 _VERSION = re.compile(r"[vV]?(\d{1,9})", re.ASCII)
+# What is copied from one of the bot's answers may hold a space of no width, which keeps names from being mentions.
+INVISIBLE: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+_LIKE_A_COMMAND = re.compile(rf"(?:^|[\s{INVISIBLE}])/[A-Za-z]")
 _LONGEST_REASON: Final = 500  # characters
 
 
@@ -349,5 +352,5 @@ def parse(line: Line, place: Place) -> Command:
 
 
 def looks_like_commands(comment: str) -> bool:
-    """Whether any line could be a command: cheap, and never false for a comment that has one."""
-    return re.search(r"^[ \t]*/[A-Za-z]", comment, re.MULTILINE) is not None
+    """Whether there could be a command: cheap, for any length, and never false for a comment that has one."""
+    return _LIKE_A_COMMAND.search(comment) is not None

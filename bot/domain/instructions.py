@@ -103,7 +103,7 @@ def parse_answer(body: str) -> Answer | None:
             for number, row in said["lines"].items()
         }
         return Answer(int(said["comment"]), lines)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return None
 
 

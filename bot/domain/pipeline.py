@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from bot.domain.windows import Freeze, WeekTime
 from policies.documents import Document, InvalidDocument, Problem, load, nearest
@@ -19,6 +19,11 @@ from policies.durations import parse_duration
 
 DEFAULT_MANIFEST: Final = "versions.yaml"
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_YEARS: Final = range(1970, 2970)
+_SOME_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+# croniter's own: fields that are random, so that two workers would open two batches.
+_RANDOM: Final = re.compile(r"(?<![a-z])[hr](?![a-z])", re.IGNORECASE)
 
 
 class Merge(StrEnum):
@@ -231,9 +236,14 @@ def _freeze(row: Mapping[str, Any]) -> Freeze:
 def _freeze_time(text: str) -> WeekTime | datetime:
     """`Fri 16:00`, `2026-12-20` or `2026-12-20 16:00`, in local time; raises ValueError."""
     day, _, clock = text.partition(" ")
-    if day in _WEEKDAYS:
-        return WeekTime(_WEEKDAYS.index(day), time.fromisoformat(clock))
-    return datetime.fromisoformat(text).replace(tzinfo=None)
+    found = time.fromisoformat(clock) if day in _WEEKDAYS else datetime.fromisoformat(text)
+    if found.tzinfo is not None:
+        raise ValueError("the time zone is said by itself")
+    if isinstance(found, time):
+        return WeekTime(_WEEKDAYS.index(day), found)
+    if found.year not in _YEARS:  # in another time zone it could be a date that there cannot be
+        raise ValueError("not a year of ours")
+    return found
 
 
 class _Rules:
@@ -258,9 +268,10 @@ class _Rules:
             yield from self._proposing(i, row)
             yield from self._freezes(i, row)
             group = row.get("group", "none")
-            if group not in ("none", "daily") and not croniter.is_valid(group):
+            if group not in ("none", "daily") and not _fires(group):
                 yield at(
-                    (*place, "group"), f"“{group}” is neither none, daily, nor a cron expression such as 0 6 * * 1"
+                    (*place, "group"),
+                    f"“{group}” is neither none, daily, nor a cron expression that fires, such as 0 6 * * 1",
                 )
             if bad := _bad_path(row["policy"]):
                 yield at((*place, "policy"), bad)
@@ -269,13 +280,13 @@ class _Rules:
         path = self._document.data.get("manifest", DEFAULT_MANIFEST)
         if bad := _bad_path(path):
             yield self._document.problem_at(("manifest",), bad)
-        elif set(re.findall(r"\{(.*?)\}", path)) - {"environment"}:
+        elif set("{}") & set(path.replace("{environment}", "")):
             yield self._document.problem_at(("manifest",), "only {environment} can be filled into a manifest's path")
 
     def _releases(self) -> Iterator[Problem]:
         tag = self._document.data.get("releases", {}).get("tag", "model-{model}-v{version}")
-        unknown = set(re.findall(r"\{(.*?)\}", tag)) - {"model", "version", "release"}
-        if unknown or "{" in re.sub(r"\{\w*\}", "", tag) or "}" in re.sub(r"\{\w*\}", "", tag):
+        unknown = set(_PLACEHOLDER.findall(tag)) - {"model", "version", "release"}
+        if unknown or set("{}") & set(_PLACEHOLDER.sub("", tag)):
             yield self._document.problem_at(
                 ("releases", "tag"), "only {model}, {version} and {release} can be filled into a tag"
             )
@@ -339,8 +350,22 @@ class _Rules:
             yield self._document.problem_at((*place, "until"), "ends when it starts: the freeze would be empty")
 
 
+def _fires(cron: str) -> bool:
+    """Whether a text is a cron expression of five fields, or a name such as @weekly, that fires at all."""
+    if len(cron.split()) not in (1, 5) or _RANDOM.search(cron) or not croniter.is_valid(cron):
+        return False
+    try:
+        schedule = croniter(cron, _SOME_DAY)
+        schedule.get_prev(datetime)
+        schedule.get_prev(datetime)
+        schedule.get_next(datetime)
+    except CroniterError:
+        return False
+    return True
+
+
 def _bad_path(path: str) -> str | None:
     parts = path.split("/")
-    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+    if not path.isprintable() or "\\" in path or any(part in ("", ".", "..") for part in parts):
         return f"“{path}” is not a path inside the repository"
     return None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
+
+_MOST_CHAINED: Final = 20  # times that each freeze may follow others without a gap: twenty weeks of a weekly one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def opens_at(freezes: Sequence[Freeze], at: datetime) -> datetime | None:
     Freezes that together never end give None too: then no moment is known.
     """
     moment = at
-    for _ in range(len(freezes) * 60 + 1):
+    for _ in range(len(freezes) * _MOST_CHAINED + 1):
         ends = [interval[1] for freeze in freezes if (interval := freeze.interval_around(moment))]
         if not ends:
             return None if moment == at else moment

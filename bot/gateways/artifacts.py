@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 from urllib.request import url2pathname
 
 import yaml
@@ -68,7 +68,7 @@ def logged_model_id(source: str) -> str | None:
 
 def copied_version(source: str) -> tuple[str, int] | None:
     """Name and number in a `models:/NAME/NUMBER` source, which `copy_model_version` leaves; None for every other."""
-    match = re.fullmatch(r"models:/(.+)/(\d+)", source, re.DOTALL)
+    match = re.fullmatch(r"models:/(.+)/(\d{1,9})", source, re.DOTALL | re.ASCII)
     return (match[1], int(match[2])) if match else None
 
 
@@ -169,7 +169,7 @@ class Artifacts:
                 uri: str = client.get_model_version_download_uri(name, str(number))
                 if model_id := logged_model_id(uri):
                     return [client.get_logged_model(model_id).artifact_location]
-            scheme = urlsplit(uri).scheme
+            scheme = _parts(uri, version).scheme
             if scheme == "runs":
                 return self._run_locations(uri, version)
             if scheme != "models":
@@ -198,7 +198,7 @@ class Artifacts:
         return locations
 
     def _store(self, uri: str, version: ModelVersion, check_local: _CheckLocal | None = None) -> _Store:
-        parts = urlsplit(uri)
+        parts = _parts(uri, version)
         if ".." in parts.path.split("/"):
             raise Refused(f"{_named(version)} has a source with '..' in it: {redacted(uri)!r}.")
         if parts.scheme in {"", "file"}:
@@ -317,9 +317,9 @@ class _RepositoryStore:
     def entries(self, directory: str) -> list[_Entry]:
         try:
             found = self._repository.list_artifacts(directory or None)
+            return [_Entry(item.path, item.is_dir, 0 if item.is_dir else int(item.file_size or 0)) for item in found]
         except Exception as error:
             raise self._translated(error, f"list {directory or 'the files'}") from None
-        return [_Entry(item.path, item.is_dir, 0 if item.is_dir else int(item.file_size or 0)) for item in found]
 
     def _translated(self, error: Exception, task: str) -> PromotionError:
         """An error of whichever library the store's client is made of, by what they have in common."""
@@ -472,6 +472,13 @@ def _status_code(response: object) -> int | None:
     else:
         code = getattr(response, "status_code", None)
     return code if isinstance(code, int) else None
+
+
+def _parts(uri: str, version: ModelVersion) -> SplitResult:
+    try:
+        return urlsplit(uri)
+    except ValueError as error:
+        raise Refused(f"{_named(version)} has its files at {redacted(uri)!r}, which is no address: {error}.") from None
 
 
 def _named(version: ModelVersion) -> str:

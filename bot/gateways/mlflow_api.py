@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -101,9 +102,22 @@ class MlflowApi:
         except Exception as error:
             from mlflow.exceptions import MlflowException
 
-            if not isinstance(error, MlflowException):
+            if isinstance(error, MlflowException):
+                raise self._translated(error, task) from None
+            if not _came_out_of_mlflow(error):
                 raise
-            raise self._translated(error, task) from None
+            # Its client takes an answer apart without looking at it first: whatever can go wrong with that may.
+            raise self._misunderstood(task, f"{type(error).__name__}: {summary(error)}") from error
+
+    @contextmanager
+    def understanding(self, task: str) -> Iterator[None]:
+        """Taking an answer apart here: what does not fit is raised as Misconfigured. `task` is what was asked for."""
+        try:
+            yield
+        except OSError:
+            raise  # some of the errors of a connection are ValueErrors too
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise self._misunderstood(task, f"{type(error).__name__}: {summary(error)}") from error
 
     def _translated(self, error: Exception, task: str) -> PromotionError:
         where = f"MLflow at {redacted(self.registry_uri)}"
@@ -126,11 +140,20 @@ class MlflowApi:
         if code in _BAD_REQUEST:
             return Refused(f"{where} refused to {task}: {said}")
         if "not in a valid JSON format" in str(error) or type(error).__name__ == "InvalidUrlException":
-            return Misconfigured(
-                f"{where} did not answer as MLflow does when asked to {task}: {said}. Check MLFLOW_TRACKING_URI; a "
-                "login page or a proxy in between answers like this too."
-            )
+            return self._misunderstood(task, said)
         return Unreachable(f"{where} could not be reached to {task}: {said}", service=Service.MLFLOW)
+
+    def _misunderstood(self, task: str, said: str) -> Misconfigured:
+        """The error for an answer that is none of MLflow's."""
+        return Misconfigured(
+            f"MLflow at {redacted(self.registry_uri)} did not answer as MLflow does when asked to {task}: {said}. "
+            "Check MLFLOW_TRACKING_URI; a login page or a proxy in between answers like this too."
+        )
+
+
+def _came_out_of_mlflow(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).startswith("mlflow.") for frame, _ in frames)
 
 
 def redacted(text: str) -> str:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from bot.domain.errors import Refused
+from bot.domain.errors import Misconfigured, Refused
 from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus
 from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, copied_version, logged_model_id
 from bot.gateways.mlflow_api import Missing, MlflowApi
 from bot.gateways.mlflow_api import preload as preload
+from policies.documents import MAX_DEPTH
 from policies.evidence import Metric, Run, RunStatus, VersionEvidence
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # (`SEARCH_*_MAX_RESULTS_THRESHOLD` in mlflow/store/model_registry/__init__.py).
 _MODELS_A_PAGE: Final = 1_000
 _VERSIONS_A_PAGE: Final = 5_000
+_MOST_PAGES: Final = 10_000
 
 # A version's tag is a TEXT column, a model's holds 5,000 characters, and MySQL's TEXT 65,535 bytes
 # (mlflow/store/model_registry/dbmodels/models.py): 5,000 characters fit everywhere.
@@ -35,6 +37,10 @@ TAG_VALUE_LIMIT: Final = 5_000
 
 # A signature of thousands of columns has some hundred kilobytes.
 _MLMODEL_LIMIT: Final = 5_000_000
+_MLMODEL_PARTS: Final = 50_000  # keys and values; the signature's columns are one text
+
+# A status that is none of these may come with a later MLflow: only READY ones have all their files.
+_STATUSES: Final = {status.value: status for status in VersionStatus}
 
 _OWN_TAG_PREFIX: Final = "promotion."
 _OWN_TAGS: Final = frozenset({"validation_status", "promoted_from"})
@@ -67,7 +73,8 @@ class Registry(MlflowApi):
 
         Takes a request for each 1,000 models and each 5,000 versions.
         """
-        with self.asked_to("list the registered models") as client:
+        task = "list the registered models"
+        with self.asked_to(task) as client, self.understanding(task):
             models = {
                 model.name: _registered_model(model, ())
                 for model in _pages(
@@ -84,8 +91,9 @@ class Registry(MlflowApi):
 
     def model(self, name: str) -> RegisteredModel | None:
         """The registered model of exactly that name with its versions; None if there is none. Two requests."""
+        task = f"read the model {name!r}"
         try:
-            with self.asked_to(f"read the model {name!r}") as client:
+            with self.asked_to(task) as client, self.understanding(task):
                 model = client.get_registered_model(name)
                 found = self._search_versions(_name_filter(name))
                 versions = [_model_version(v) for v in found if v.name == name]
@@ -94,8 +102,9 @@ class Registry(MlflowApi):
         except Refused:
             # MLflow answers 400 for names that no model can have: empty ones, `a/b`, `..`.
             return None
-        # A database that compares without case answers with another model.
-        return _registered_model(model, versions) if model.name == name else None
+        with self.understanding(task):
+            # A database that compares without case answers with another model.
+            return _registered_model(model, versions) if model.name == name else None
 
     def _search_versions(self, filter_string: str | None) -> Iterator[MlflowVersion]:
         client = self.client
@@ -128,11 +137,12 @@ class Registry(MlflowApi):
         what = f"version {version.version} of {version.name!r}"
         logged = self._logged_model(version, what)
         run = self._run(version.run_id or (logged.source_run_id if logged else None), what)
-        return replace(
-            self.registered_evidence(model, version),
-            run=_run_evidence(run) if run else None,
-            metrics=_metrics(run, logged),
-        )
+        with self.understanding(f"read what was logged for {what}"):
+            return replace(
+                self.registered_evidence(model, version),
+                run=_run_evidence(run) if run else None,
+                metrics=_metrics(run, logged),
+            )
 
     def _run(self, run_id: str | None, what: str) -> MlflowRun | None:
         if not run_id:
@@ -222,12 +232,17 @@ def cut_tag_value(value: str) -> str:
 
 def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:
     token: str | None = None
-    while True:
+    for _ in range(_MOST_PAGES):
         found = page(token)
         yield from found
-        token = found.token
-        if not token:
+        if not found.token:
             return
+        if found.token == token:
+            break
+        token = found.token
+    raise Misconfigured(
+        "MLflow's pages never end: what answers at MLFLOW_TRACKING_URI is no registry that can be read."
+    )
 
 
 def _name_filter(name: str) -> str:
@@ -262,7 +277,7 @@ def _model_version(version: MlflowVersion) -> ModelVersion:
         name=version.name,
         version=int(version.version),
         created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-        status=VersionStatus(version.status),
+        status=_STATUSES.get(version.status, VersionStatus.PENDING_REGISTRATION),
         stage=version.current_stage or "None",
         run_id=version.run_id or None,
         source=version.source or "",
@@ -289,25 +304,46 @@ def _metrics(run: MlflowRun | None, logged: LoggedModel | None) -> tuple[Metric,
     return tuple(Metric(name, found[name, dataset], dataset or None) for name, dataset in sorted(found))
 
 
-class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Safe YAML without merge keys, whose nesting could grow a short file without bound."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Leave `<<` an ordinary key."""
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _model_file(content: bytes) -> ModelFile:
+    """Only the nodes that are asked for are looked at: no value is made of what anybody may have written."""
     try:
-        document = yaml.load(content, _PlainLoader)  # noqa: S506 -- a SafeLoader
+        if not _is_readable(content):
+            return ModelFile()
+        document = _mapping(yaml.compose(content, _Loader))
     except (yaml.YAMLError, ValueError, RecursionError):
         return ModelFile()
-    if not isinstance(document, dict):
-        return ModelFile()
-    said, flavors = document.get("signature"), document.get("flavors")
+    said = document.get("signature")
     signature = None
-    if isinstance(said, dict):
-        signature = {str(part): text for part, text in said.items() if text is None or isinstance(text, str)}
-    return ModelFile(signature, tuple(sorted(map(str, flavors))) if isinstance(flavors, dict) else ())
+    if isinstance(said, yaml.MappingNode):
+        signature = {
+            part: None if _is_null(node) else node.value
+            for part, node in _mapping(said).items()
+            if isinstance(node, yaml.ScalarNode)
+        }
+    return ModelFile(signature, tuple(sorted(_mapping(document.get("flavors")))))
+
+
+def _is_readable(content: bytes) -> bool:
+    """Whether it has few enough parts, in few enough levels, to be read whole in little time."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(content, _Loader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if count > _MLMODEL_PARTS or depth > MAX_DEPTH:
+            return False
+    return True
+
+
+def _mapping(node: yaml.Node | None) -> dict[str, yaml.Node]:
+    """The values of a mapping by those of its keys that are plain; empty for every other node."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return {key.value: value for key, value in pairs if isinstance(key, yaml.ScalarNode)}
+
+
+def _is_null(node: yaml.ScalarNode) -> bool:
+    return str(node.tag) == "tag:yaml.org,2002:null"
 
 
 def _without_own(tags: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def column_of(content: bytes, wanted: Column) -> Vector | Unusable:
     position = names.index(wanted.column)
     try:
         values = tuple(_number(row[position]) for row in rows)
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return Unusable(f"“{wanted.column}” of {wanted.table} holds something that is no number")
     return values
 

@@ -20,6 +20,7 @@ from bot.web.answers import answer, answer_everywhere
 from bot.web.board import board
 from bot.web.bodies import Malformed, TooLarge, parse, read
 from bot.web.health import health
+from bot.web.openapi import openapi
 from bot.web.sign_in import ask_who_is_there
 from bot.web.signatures import github_signed, mlflow_signed
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
     ask_who_is_there(app, settings)
     app.register_blueprint(health(queue))
     app.register_blueprint(board(queue))
+    app.register_blueprint(openapi())
     answer_everywhere(app)
     return app
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from policies.documents import MOST_COMPARED
 from policies.evidence import Evidence, Metric, Need, Part, Run, RunStatus, Unreadable, VersionEvidence
 from policies.verdict import Status
 
@@ -125,7 +126,7 @@ def find_metric(version: VersionEvidence, name: str, dataset: str | None) -> Met
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """What a name that is not there looks like a slip of."""
-    near = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, sorted(set(known))[:MOST_COMPARED], n=1, cutoff=0.75)
     return f"; did you mean “{near[0]}”?" if near else ""
 
 

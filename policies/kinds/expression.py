@@ -73,7 +73,7 @@ class Expression:
             value = self._program.execute(_context(evidence))
         except KeyError as missing:
             return self._missing(missing, evidence)
-        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
             return self._absent() if absent else self._failed(str(error).partition(". ")[0])
         if not isinstance(value, bool):
             return self._failed(f"it is {value!r:.60}, neither true nor false")

@@ -220,6 +220,8 @@ BAD = [
     ("{id: a, compare: {metric: x, direction: up}}", '"up": expected higher or lower'),
     ("{id: a, compare: {metric: x, tolerance: -1}}", "tolerance"),
     ("{id: a, run: {}, evidence_timeout: soon}", "a duration such as"),
+    ("{id: a, run: {}, evidence_timeout: 999999999d}", "a duration such as"),
+    ('{id: "a\\n", run: {}}', "does not fit “id”"),
     ("{run: {}}", "lacks the key “id”"),
     ("{id: a, run: {}}\n  - {id: a, run: {}}", "two checks “a”"),
     ("{id: a, when: x, run: {}}", "names “x”"),
@@ -290,3 +292,23 @@ def test_what_cannot_be_extended_is_said_where_it_stands(files: dict[str, bytes]
     with pytest.raises(InvalidDocument) as raised:
         parse_policy(STRICT, "policies/strict.yaml", files.get)
     assert message in str(raised.value)
+
+
+def test_a_policy_extends_no_more_files_than_it_may_read() -> None:
+    """Ten that extend ten each, four times over, would be ten thousand requests."""
+    read = []
+
+    def ten_more(path: str) -> bytes:
+        read.append(path)
+        paths = ", ".join(f"{path.removesuffix('.yaml')}{i}.yaml" for i in range(10))
+        return BASE.replace("checks:", f"extends: [{paths}]\nchecks:").encode()
+
+    with pytest.raises(InvalidDocument, match="more than 20 policies are extended in all"):
+        parse_policy(ten_more("p.yaml"), "p.yaml", ten_more)
+    assert len(read) == 21
+
+
+@pytest.mark.parametrize("condition", ["[1][9]==1", "[1][-1]==1", "[1][99999999999]==1"])
+def test_an_index_that_is_not_there_cannot_be_computed(condition: str) -> None:
+    found = outcome(f"expression: '{condition}'")
+    assert (found.status, found.measured.partition(":")[0]) == (Status.FAIL, "cannot be computed")

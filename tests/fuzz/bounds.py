@@ -1,0 +1,92 @@
+"""How many inputs a test tries, how long one may take, how much memory thousands may keep."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psutil
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from bot.domain.errors import PromotionError
+from policies.documents import InvalidDocument
+
+SECONDS: Final = 1.0  # of processor time of the thread, which a busy machine does not lengthen
+_THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+_TIMES_MORE: Final = 20
+_WARM: Final = 4  # the share of the inputs, one in so many, after which caches and tables have their size
+_MOST_BLOCKS: Final = 1_000  # of at most 512 bytes
+_MOST_RESIDENT: Final = 8_000_000  # bytes: the allocators of C keep some
+_PROCESS: Final = psutil.Process()
+_CHECKS: Final = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
+
+
+def inputs(count: int) -> settings:
+    """The settings of a test that tries `count` inputs, the same ones at every run; thoroughly, more and new ones."""
+    return settings(
+        max_examples=count * _TIMES_MORE if _THOROUGH else count,
+        derandomize=not _THOROUGH,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=_CHECKS,
+    )
+
+
+@contextmanager
+def soon(seconds: float = SECONDS) -> Iterator[None]:
+    """Fail where what is done in here takes longer."""
+    started = time.thread_time()
+    yield
+    took = time.thread_time() - started
+    assert took < seconds, f"took {took:.2f} s of processor time"
+
+
+def value_or_complaint(call: Callable[[], Any]) -> Any:
+    """What `call` reads, soon; None where it complains in one of the product's errors, in words."""
+    complaint = ""
+    with soon():
+        try:
+            return call()
+        except (InvalidDocument, PromotionError) as error:
+            complaint = str(error)
+    assert " " in complaint, "an error says what happened"
+    return None
+
+
+def leaves_nothing_behind(feed: Callable[[Any], object], those: Sequence[Any]) -> None:
+    """Fail where memory has grown after all of `those` were fed, beyond what the first of them took."""
+    warm = len(those) // _WARM
+    for each in those[:warm]:
+        feed(each)
+    blocks, resident = _memory()
+    for each in those[warm:]:
+        feed(each)
+    more_blocks, more_resident = (after - before for after, before in zip(_memory(), (blocks, resident), strict=True))
+    print(f"{len(those) - warm} inputs kept {more_blocks} blocks and {more_resident // 1024} KB")  # noqa: T201
+    assert more_blocks < _MOST_BLOCKS, "small objects of Python's own allocator"
+    assert more_resident < _MOST_RESIDENT, "bytes of the process"
+
+
+def _memory() -> tuple[int, int]:
+    gc.collect()
+    return sys.getallocatedblocks(), _PROCESS.memory_info().rss
+
+
+def drawn(strategy: st.SearchStrategy, count: int) -> list[Any]:
+    """So many values of a strategy, to be fed without Hypothesis, which remembers what it has tried."""
+    found: list[Any] = []
+
+    @settings(inputs(count), phases=(Phase.generate,), derandomize=True)
+    @given(strategy)
+    def draw(value: object) -> None:
+        found.append(value)
+
+    draw()
+    return found
