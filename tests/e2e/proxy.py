@@ -90,7 +90,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815 - the base class' names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
             """Nothing is printed."""

@@ -13,6 +13,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from bot.domain.errors import Service
+from bot.domain.keys import RepositoryKey
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
@@ -73,7 +75,10 @@ def test_every_answer_of_the_webhooks_is_described(web: FlaskClient, described: 
 
 def test_every_answer_of_the_board_is_described(web: FlaskClient, described: dict[str, Any], queue: WorkQueue) -> None:
     queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD), "team/churn": (replace(LIVE, model="team/churn"),)})
-    for path in ("/", "/api/v1/board", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"):
+    queue.troubles.is_away(Service.MLFLOW, "no answer")
+    queue.troubles.failed(RepositoryKey("acme/models"), "KeyError")
+    opened = ("/", "/board.css", "/api/v1/board", "/api/v1/service", "/healthz", "/readyz", "/metrics")
+    for path in (*opened, "/api/v1/openapi.json"):
         fits(described, path, web.get(path))
     for name, status in (("fraud", 200), ("team/churn", 200), ("team%2Fchurn", 200), ("none", 404)):
         response = web.get(f"/api/v1/models/{name}")
@@ -81,9 +86,22 @@ def test_every_answer_of_the_board_is_described(web: FlaskClient, described: dic
         fits(described, "/api/v1/models/{name}", response)
 
 
+@pytest.mark.parametrize(
+    "closed", [{"board_tokens": (Secret("a-token-of-16-characters"),)}, {"board_user_header": "X-Forwarded-User"}]
+)
+def test_what_a_board_that_asks_for_a_sign_in_answers_is_described(
+    settings: Settings, queue: WorkQueue, described: dict[str, Any], closed: dict[str, Any]
+) -> None:
+    web = create_app(replace(settings, **closed), queue).test_client()
+    for path in ("/", "/board.css", "/api/v1/board", "/api/v1/service", "/metrics", "/api/v1/openapi.json"):
+        response = web.get(path)
+        assert response.status_code in (401, 403)
+        fits(described, path, response)
+
+
 def test_what_a_queue_that_is_away_makes_of_it_is_described(settings: Settings, described: dict[str, Any]) -> None:
     web = create_app(settings, WorkQueue(connect(Secret("redis://127.0.0.1:1")))).test_client()
-    for path in ("/", "/api/v1/board", "/readyz"):
+    for path in ("/", "/api/v1/board", "/api/v1/service", "/readyz"):
         fits(described, path, web.get(path))
     fits(described, "/api/v1/models/{name}", web.get("/api/v1/models/fraud"))
     fits(described, "/webhooks/github", web.post("/webhooks/github", **github("push", push())))
