@@ -79,7 +79,7 @@ def _working(people: People, size: Size) -> Iterator[threading.Thread]:
     """People at work while the context lasts; the thread that is joined registers versions, and ends."""
     stopped = threading.Event()
     deeds: tuple[Callable[[], None], ...] = (
-        lambda: people.register(size.versions, size.seconds * 0.9, stopped),
+        lambda: people.register(size.versions, size.seconds * 0.8, stopped),
         lambda: people.review(stopped),
         lambda: people.command(stopped),
     )

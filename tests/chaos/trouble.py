@@ -18,6 +18,7 @@ from tests.conftest import wait_until
 from tests.e2e.proxy import Fault
 
 _FULL_FOR: Final = 3.0  # seconds that the disk stays full
+_PASSES_AFTER: Final = 3.0  # seconds that a fault waits for a request
 _BACK: Final = 90.0  # seconds that a server has to answer again
 
 # How often in a minute each thing happens; each happens at least once.
@@ -60,21 +61,23 @@ def plan(random: Random, rates: Mapping[str, float], seconds: float) -> list[tup
 
 
 class Spoilt:
-    """The faults that the next requests through a proxy meet, each counted when it is met."""
+    """The faults that the next requests through a proxy meet, each counted when it is met; what nobody met passes."""
 
     def __init__(self, done: Counter[str]) -> None:
         self._done = done
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[float, str]] = deque()
 
     def add(self, name: str) -> None:
-        self._waiting.append(name)
+        self._waiting.append((time.monotonic() + _PASSES_AFTER, name))
 
     def clear(self) -> None:
         self._waiting.clear()
 
     def __call__(self) -> Fault | None:
         with contextlib.suppress(IndexError):
-            name = self._waiting.popleft()
+            until, name = self._waiting.popleft()
+            while until < time.monotonic():
+                until, name = self._waiting.popleft()
             self._done[name] += 1
             return _FAULTS[name]
         return None
