@@ -21,16 +21,26 @@ def registry_follows_the_manifest(found: Found) -> Iterator[str]:
     """1: the last authorised entry is live; what is live nowhere has no alias and no stage; a refusal is said."""
     for name, model in sorted(found.mlflow.models.items()):
         live = {e: found.oracle.place(name, e).live for e in ENVIRONMENTS}
-        for environment, (stage, alias) in ENVIRONMENTS.items():
+        for environment, (_stage, alias) in ENVIRONMENTS.items():
             entry = live[environment]
             wanted = entry.version if entry else None
             if model.aliases.get(alias) != wanted:
                 yield f"{name}: alias {alias} is at {model.aliases.get(alias)}, authorised is {wanted}"
             yield from _refusal_is_said(found, name, environment)
-            holders = {number for number, version in model.versions.items() if version.stage == stage}
-            later = live["production"].version if environment == "staging" and live["production"] else None
-            if holders != {wanted} - {None, later}:
-                yield f"{name}: in stage {stage} are {holders or 'none'}, authorised is {wanted}"
+            yield from _stage_follows(found, name, environment)
+
+
+def _stage_follows(found: Found, model: str, environment: str) -> Iterator[str]:
+    """Staging does not ask for those that were live there to leave its stage; production has what is live alone."""
+    stage, place = ENVIRONMENTS[environment][0], found.oracle.place(model, environment)
+    in_production = found.oracle.place(model, "production").live
+    wanted = {place.live.version} if place.live else set()
+    if environment == "staging":
+        wanted -= {in_production.version} if in_production else set()
+    may_stay = {e.version for e in place.took_effect if e} if environment == "staging" else set()
+    holders = {n for n, version in found.mlflow.models[model].versions.items() if version.stage == stage}
+    if not wanted <= holders <= wanted | may_stay:
+        yield f"{model}: in stage {stage} are {holders or 'none'}, authorised is {wanted or 'none'}"
 
 
 def _refusal_is_said(found: Found, model: str, environment: str) -> Iterator[str]:

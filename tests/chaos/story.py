@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.domain.errors import Unreachable
+from bot.domain.keys import Urgency
 from bot.gateways.queue import RESULTS
 from tests.chaos.found import fingerprint, look
 from tests.chaos.invariants import broken, came_out, explained_twins
@@ -95,27 +96,29 @@ def _working(people: People, size: Size) -> Iterator[threading.Thread]:
 
 
 def _comes_to_rest(running: Site, seconds: float) -> bool:
-    """Wait until nothing changes over two sweeps and no key waits or is looked at; False where that takes too long."""
+    """Wait until nothing changes over two sweeps; False where that takes too long."""
     deadline = time.monotonic() + seconds
     state, since = "", 0
     while time.monotonic() < deadline:
         time.sleep(_POLL)
-        if not _is_idle(running):
+        if not _has_only_sweeps(running):
+            state = ""
             continue
         now, swept = fingerprint(running), _sweeps(running)
         if now != state:
             state, since = now, swept
-        elif swept >= since + _SWEEPS + 1:  # the first may have been under way already
+        elif swept >= since + _SWEEPS + 2:  # one was under way already, and the last one's keys still wait
             return True
     return False
 
 
-def _is_idle(running: Site) -> bool:
+def _has_only_sweeps(running: Site) -> bool:
+    """Whether no key waits but those that the sweep asks for each time: open pull requests, and their models."""
     try:
         depth = running.queue.depth()
     except Unreachable:
         return False
-    return depth.due == depth.later == depth.active == 0
+    return depth.later == depth.asked[Urgency.PEOPLE] == depth.asked[Urgency.CANDIDATE] == 0
 
 
 def _sweeps(running: Site) -> int:
