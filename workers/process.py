@@ -32,6 +32,7 @@ log = logging.getLogger("promotion-bot.worker")
 
 JOB_LIMIT: Final = 3600  # seconds for one look, a large model's digest included
 _POLL: Final = 0.05  # seconds between looks at the inbox
+_REDIS_BACK: Final = 1.0  # seconds until Redis is tried again
 _GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
 _COLD: Final = 5.0  # seconds for a process to end after it was told to drop its job
 _SLOWEST_RESTART: Final = 30.0  # seconds
@@ -61,11 +62,19 @@ class KeyWorker(Worker):
 
 
 def run_worker(settings: Settings) -> None:
-    """Take jobs until told to stop."""
-    worker = KeyWorker([*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer)
-    worker.settings = settings
-    worker.work_queue = open_queue(settings)
-    worker.work(logging_level="WARNING", with_scheduler=False)
+    """Take jobs until told to stop. Where Redis refuses what RQ writes, wait for it: it may be back any moment."""
+    while True:
+        try:
+            with asked_of_redis():
+                worker = KeyWorker([*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer)
+                worker.settings = settings
+                worker.work_queue = open_queue(settings)
+                worker.work(logging_level="WARNING", with_scheduler=False)
+            return
+        except Unreachable as error:
+            log.warning("%s; waiting for it", error)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # RQ's own handler belongs to a worker that is no more
+        time.sleep(_REDIS_BACK)
 
 
 # --- the scheduler ----------------------------------------------------------------------------------------------------
@@ -89,7 +98,7 @@ def run_scheduler(settings: Settings) -> None:
                 stopped.wait(_POLL)
         except Unreachable as error:
             log.warning("%s; waiting for it", error)
-            stopped.wait(1.0)
+            stopped.wait(_REDIS_BACK)
 
 
 def job_queues(settings: Settings) -> Mapping[Urgency, Queue]:
