@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -18,7 +18,6 @@ from tests.conftest import wait_until
 from tests.e2e.proxy import Fault
 
 _FULL_FOR: Final = 3.0  # seconds that the disk stays full
-_PASSES_AFTER: Final = 3.0  # seconds that a fault waits for a request
 _BACK: Final = 90.0  # seconds that a server has to answer again
 
 # How often in a minute each thing happens; each happens at least once.
@@ -27,31 +26,25 @@ RATES: Final[Mapping[str, Mapping[str, float]]] = {
     "web": {"web service killed": 3},
     "mlflow": {"MLflow killed": 1},
     "valkey": {"Valkey killed": 1.5, "FLUSHALL": 1.5, "disk full": 1},
-    "github": {
-        "GitHub: 502": 10,
-        "GitHub: 502 after it took effect": 10,
-        "GitHub: 429, Retry-After": 2,
-        "GitHub: 403, Retry-After": 2,
-        "GitHub: slow": 10,
-        "GitHub: no answer": 1.5,
-        "GitHub: connection cut after it took effect": 4,
-    },
-    "registry": {"MLflow: 503": 4, "MLflow: connection cut after it took effect": 3, "MLflow: slow": 4},
     "webhooks": {"webhooks: lost": 4, "webhooks: twice": 3, "webhooks: in another order": 3},
 }
 _BUSY: Final = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-_FAULTS: Final[Mapping[str, Fault]] = {
-    "GitHub: 502": Fault(status=502),
-    "GitHub: 502 after it took effect": Fault(status=502, after=True),
-    "GitHub: 429, Retry-After": Fault(status=429, headers={"Retry-After": "2"}, message=_BUSY),
-    "GitHub: 403, Retry-After": Fault(status=403, headers={"Retry-After": "2"}, message=_BUSY),
-    "GitHub: slow": Fault(seconds=2.0),
-    "GitHub: no answer": Fault(seconds=25.0, lost=True),  # the bot waits 20 s
-    "GitHub: connection cut after it took effect": Fault(lost=True, after=True),
-    "MLflow: 503": Fault(status=503),
-    "MLflow: connection cut after it took effect": Fault(lost=True, after=True),
-    "MLflow: slow": Fault(seconds=2.0),
+# What goes wrong with a request, and how often beside the others; each kind comes once before any comes again.
+_GITHUB: Final[Mapping[str, tuple[int, Fault]]] = {
+    "GitHub: 502": (10, Fault(status=502)),
+    "GitHub: 502 after it took effect": (10, Fault(status=502, after=True)),
+    "GitHub: 429, Retry-After": (2, Fault(status=429, headers={"Retry-After": "2"}, message=_BUSY)),
+    "GitHub: 403, Retry-After": (2, Fault(status=403, headers={"Retry-After": "2"}, message=_BUSY)),
+    "GitHub: slow": (10, Fault(seconds=2.0)),
+    "GitHub: no answer": (1, Fault(seconds=25.0, lost=True)),  # the bot waits 20 s
+    "GitHub: connection cut after it took effect": (4, Fault(lost=True, after=True)),
 }
+_MLFLOW: Final[Mapping[str, tuple[int, Fault]]] = {
+    "MLflow: 503": (4, Fault(status=503)),
+    "MLflow: connection cut after it took effect": (3, Fault(lost=True, after=True)),
+    "MLflow: slow": (4, Fault(seconds=2.0)),
+}
+_SPOILT: Final = 0.03  # of the requests
 
 
 def plan(random: Random, rates: Mapping[str, float], seconds: float) -> list[tuple[float, str]]:
@@ -61,26 +54,23 @@ def plan(random: Random, rates: Mapping[str, float], seconds: float) -> list[tup
 
 
 class Spoilt:
-    """The faults that the next requests through a proxy meet, each counted when it is met; what nobody met passes."""
+    """What goes wrong with each request through a proxy, if anything does; it is counted."""
 
-    def __init__(self, done: Counter[str]) -> None:
+    def __init__(self, random: Random, faults: Mapping[str, tuple[int, Fault]], done: Counter[str]) -> None:
+        self._random = random
+        self._faults = faults
         self._done = done
-        self._waiting: deque[tuple[float, str]] = deque()
-
-    def add(self, name: str) -> None:
-        self._waiting.append((time.monotonic() + _PASSES_AFTER, name))
-
-    def clear(self) -> None:
-        self._waiting.clear()
+        self._first = random.sample(list(faults), len(faults))
+        self._lock = threading.Lock()
 
     def __call__(self) -> Fault | None:
-        with contextlib.suppress(IndexError):
-            until, name = self._waiting.popleft()
-            while until < time.monotonic():
-                until, name = self._waiting.popleft()
+        with self._lock:
+            if self._random.random() >= _SPOILT:
+                return None
+            weights = [weight for weight, _ in self._faults.values()]
+            name = self._first.pop() if self._first else self._random.choices(list(self._faults), weights)[0]
             self._done[name] += 1
-            return _FAULTS[name]
-        return None
+            return self._faults[name][1]
 
 
 @dataclass
@@ -93,9 +83,8 @@ class Trouble:
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._spoilt = {"github": Spoilt(self.done), "registry": Spoilt(self.done)}
-        self.site.to_github.fault = self._spoilt["github"]
-        self.site.to_mlflow.fault = self._spoilt["registry"]
+        self.site.to_github.fault = Spoilt(Random(f"{self.seed} github"), _GITHUB, self.done)
+        self.site.to_mlflow.fault = Spoilt(Random(f"{self.seed} registry"), _MLFLOW, self.done)
         self._deeds: Mapping[str, Callable[[Random], None]] = {
             "workers: all killed": lambda _random: self.site.workers.restart(),
             "workers: one process killed": self._kill_one,
@@ -141,21 +130,14 @@ class Trouble:
             if stopped.wait(max(0.0, begun + at - time.monotonic())):
                 return
             try:
-                self._do(service, name, random)
+                self._deeds[name](random)
+                self.done[name] += 1
             except Exception as error:
                 self.broken.append(f"{name}: {error!r}")
                 return
 
-    def _do(self, service: str, name: str, random: Random) -> None:
-        if name in _FAULTS:
-            self._spoilt[service].add(name)
-            return
-        self._deeds[name](random)
-        self.done[name] += 1
-
     def _calm(self) -> None:
-        for spoilt in self._spoilt.values():
-            spoilt.clear()
+        self.site.to_github.fault = self.site.to_mlflow.fault = lambda: None
         webhooks = self.site.github.webhooks
         webhooks.drop(0)
         webhooks.duplicate(0)

@@ -141,8 +141,8 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
         def handle(self) -> None:
             try:
                 super().handle()
-            except (ConnectionError, OSError):
-                return  # the other side was killed: that is what it is for
+            except (OSError, http.client.HTTPException):
+                return  # one of the two sides was killed: that is what it is for
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
