@@ -46,6 +46,12 @@ class KeyWorker(Worker):
 
     settings: Settings
     work_queue: WorkQueue
+    is_told_to_stop: bool = False
+
+    def request_stop(self, signum: Any, frame: Any) -> None:  # noqa: ANN401 - RQ's types
+        """A signal asks to end once the job has ended."""
+        self.is_told_to_stop = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def execute_job(self, job: Any, queue: Any) -> None:  # noqa: ANN401 - RQ's types
         """Run a job in a work-horse, which inherits the sign-in of this process."""
@@ -62,7 +68,10 @@ class KeyWorker(Worker):
 
 
 def run_worker(settings: Settings) -> None:
-    """Take jobs until told to stop. Where Redis refuses what RQ writes, wait for it: it may be back any moment."""
+    """Take jobs until told to stop.
+
+    RQ's worker also ends where Redis refuses what it writes, or has forgotten its job; then another takes its place.
+    """
     while True:
         try:
             with asked_of_redis():
@@ -70,7 +79,8 @@ def run_worker(settings: Settings) -> None:
                 worker.settings = settings
                 worker.work_queue = open_queue(settings)
                 worker.work(logging_level="WARNING", with_scheduler=False)
-            return
+            if worker.is_told_to_stop:
+                return
         except Unreachable as error:
             log.warning("%s; waiting for it", error)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # RQ's own handler belongs to a worker that is no more
