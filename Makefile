@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports format benchmark sbom lock clean
+.PHONY: help demo test simulate chaos lint types imports format benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -21,6 +21,9 @@ demo: $(READY) ## the whole story on this machine
 
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY) ## real processes, killed and disturbed for some minutes, then the promises
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(READY) ## style, Dockerfile, workflows
 	$(BIN)/ruff check .

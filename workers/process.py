@@ -35,6 +35,7 @@ log = logging.getLogger("promotion-bot.worker")
 LOOKS: Final = "workers.jobs"  # what each job needs: imported by each, it was half of a quiet look's CPU
 _LEAST_URGENT_EVERY: Final = 8  # jobs
 _POLL: Final = 0.05  # seconds between looks at the inbox
+_REDIS_BACK: Final = 1.0  # seconds until Redis is tried again
 _GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
 _COLD: Final = 5.0  # seconds for a process to end after it was told to drop its job
 _SLOWEST_RESTART: Final = 30.0  # seconds
@@ -48,7 +49,13 @@ class KeyWorker(Worker):
 
     settings: Settings
     work_queue: WorkQueue
+    is_told_to_stop: bool = False
     _taken: int = 0
+
+    def request_stop(self, signum: Any, frame: Any) -> None:  # noqa: ANN401 - RQ's types
+        """A signal asks to end once the job has ended."""
+        self.is_told_to_stop = True
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def reorder_queues(self, reference_queue: Queue) -> None:  # noqa: ARG002 - RQ's hook after each job that it takes
         """The most urgent first, and now and then the least urgent, so that no flood makes it wait for ever."""
@@ -73,13 +80,28 @@ class KeyWorker(Worker):
 
 
 def run_worker(settings: Settings) -> None:
-    """Take jobs until told to stop."""
-    worker = KeyWorker(
-        [*RQ_QUEUES.values()], connection=_waiting(settings), serializer=JSONSerializer, job_class=QueuedLook
-    )
-    worker.settings = settings
-    worker.work_queue = open_queue(settings)
-    worker.work(logging_level="WARNING", with_scheduler=False)
+    """Take jobs until told to stop.
+
+    RQ's worker also ends where Redis refuses what it writes, or has forgotten its job; then another takes its place.
+    """
+    while True:
+        try:
+            with asked_of_redis():
+                worker = KeyWorker(
+                    [*RQ_QUEUES.values()],
+                    connection=_waiting(settings),
+                    serializer=JSONSerializer,
+                    job_class=QueuedLook,
+                )
+                worker.settings = settings
+                worker.work_queue = open_queue(settings)
+                worker.work(logging_level="WARNING", with_scheduler=False)
+            if worker.is_told_to_stop:
+                return
+        except Unreachable as error:
+            log.warning("%s; waiting for it", error)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # RQ's own handler belongs to a worker that is no more
+        time.sleep(_REDIS_BACK)
 
 
 # --- the scheduler ----------------------------------------------------------------------------------------------------
@@ -103,7 +125,7 @@ def run_scheduler(settings: Settings) -> None:
                 stopped.wait(_POLL)
         except Unreachable as error:
             log.warning("%s; waiting for it", error)
-            stopped.wait(1.0)
+            stopped.wait(_REDIS_BACK)
 
 
 def job_queues(settings: Settings) -> Mapping[Urgency, Queue]:

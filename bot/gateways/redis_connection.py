@@ -85,5 +85,14 @@ def asked_of_redis() -> Iterator[None]:
         yield
     except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         raise Misconfigured("Redis does not accept the credentials in REDIS_URL") from error
+    except redis.exceptions.ResponseError as error:
+        # Its first word is a code, such as MISCONF where the disk is full, READONLY, NOREPLICAS or LOADING.
+        raise Unreachable(f"Redis refuses what it is asked: {_code(error)}") from error
     except redis.exceptions.RedisError as error:
         raise Unreachable(f"Redis does not answer: {type(error).__name__}") from error
+
+
+def _code(error: redis.exceptions.ResponseError) -> str:
+    """The code of Redis' error; its text may quote what was asked."""
+    first = str(error).partition(" ")[0]
+    return first if first.isupper() else type(error).__name__

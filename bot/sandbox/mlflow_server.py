@@ -90,6 +90,12 @@ class MlflowServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
+    def kill(self) -> None:
+        """SIGKILL for all of it, as when its machine goes down; `restart` brings it back."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
     def restart(self) -> None:
         """Stop the server and start it on the same data at the same address."""
         self.stop()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posixpath
 import re
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +28,7 @@ from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, 
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
 from bot.settings import AppCredentials, Secret, Settings
 from bot.wiring import Gateways, build
+from tests.registering import register
 from workers.apply import Effects
 from workers.jobs import look_at
 
@@ -156,23 +154,8 @@ class House:
         **metrics: float,
     ) -> int:
         """A data scientist trains and registers a version; only its files, metrics and tags matter."""
-        model = model or self.model
-        with contextlib.suppress(Exception):
-            self.mlflow.create_registered_model(model)
-        run = self.mlflow.create_run(
-            "0", tags={"git_commit": "0f1e2d3c4b", "data_version": "v1", "mlflow.user": "dana", **(tags or {})}
-        )
-        run_id = run.info.run_id
-        for name, value in {"accuracy": accuracy, "f1_score": accuracy, **metrics}.items():
-            self.mlflow.log_metric(run_id, name, value)
-        for path, content in {"MLmodel": f"model of {run_id}\n".encode(), **(files or {})}.items():
-            with tempfile.TemporaryDirectory() as folder:
-                local = Path(folder) / posixpath.basename(path)
-                local.write_bytes(content)
-                self.mlflow.log_artifact(run_id, str(local), f"model/{posixpath.dirname(path)}".rstrip("/"))
-        self.mlflow.set_terminated(run_id, "FINISHED")
-        source = f"{run.info.artifact_uri}/model"
-        return int(self.mlflow.create_model_version(model, source, run_id).version)
+        measured = {"accuracy": accuracy, "f1_score": accuracy, **metrics}
+        return register(self.mlflow, model or self.model, measured, files or {}, tags or {})
 
     def say(self, pull: SandboxPull | int, login: str, text: str) -> int:
         """Somebody comments; GitHub's webhook names the comment, and the bot looks. The comment's id."""

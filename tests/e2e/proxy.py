@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,9 +29,31 @@ class Write:
     body: str
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request: for `seconds` nothing happens, then it is answered with `status` or, `lost`,
+    not at all; where it is neither, as ever. `after` lets it take effect first.
+    """
+
+    seconds: float = 0.0
+    status: int | None = None
+    lost: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    after: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether the real answer does not come."""
+        return self.lost or self.status is not None
+
+
 @dataclass
 class Proxy:
-    """Hands requests on, unless `away`; `wrote` is called after each write took effect and before it is answered."""
+    """Hands requests on, unless `away`; `wrote` is called after each write took effect and before it is answered.
+
+    `fault` is asked at each request for what goes wrong with it.
+    """
 
     service: str
     target: str
@@ -38,6 +61,8 @@ class Proxy:
     away: bool = False
     before: Callable[[Write], None] = lambda _write: None
     wrote: Callable[[Write], None] = lambda _write: None
+    fault: Callable[[], Fault | None] = lambda: None
+    closing: threading.Event = field(default_factory=threading.Event)
     writes: list[Write] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)  # what stood in requests, whatever they were: address and body
 
@@ -63,11 +88,15 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             write = proxy.write(self.command, self.path, body)
             proxy.sent.append(f"{self.path} {body.decode(errors='replace')}")
+            fault = proxy.fault()
+            proxy.closing.wait(fault.seconds if fault else 0.0)
+            if fault is not None and fault.answers and not fault.after:
+                return self.go_wrong(fault)
             if write is not None and not proxy.away:
                 proxy.before(write)
             if proxy.away:
                 self.close_connection = True
-                return
+                return None
             upstream = http.client.HTTPConnection(host, timeout=60)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
             upstream.request(self.command, self.path, body or None, headers)
@@ -79,7 +108,23 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
                 proxy.wrote(write)
             if proxy.away:
                 self.close_connection = True
+                return None
+            if fault is not None and fault.answers:
+                return self.go_wrong(fault)
+            return self.hand_on(response, content)
+
+        def go_wrong(self, fault: Fault) -> None:
+            if fault.status is None:
+                self.close_connection = True
                 return
+            content = json.dumps({"message": fault.message}).encode()
+            self.send_response_only(fault.status)
+            for name, value in {**fault.headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def hand_on(self, response: http.client.HTTPResponse, content: bytes) -> None:
             self.send_response_only(response.status)
             for name, value in response.getheaders():
                 if name.lower() not in ("transfer-encoding", "content-length", "connection", "keep-alive"):
@@ -98,8 +143,8 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
         def handle(self) -> None:
             try:
                 super().handle()
-            except (ConnectionError, OSError):
-                return  # the other side was killed: that is what it is for
+            except (OSError, http.client.HTTPException):
+                return  # one of the two sides was killed: that is what it is for
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -109,6 +154,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
     try:
         yield proxy
     finally:
+        proxy.closing.set()
         server.shutdown()
         thread.join()
         server.server_close()

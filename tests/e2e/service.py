@@ -1,13 +1,9 @@
-"""The service as it runs: a real `promotion-bot worker`, its supervisor, scheduler and work-horses, behind proxies."""
+"""The service as it runs: a house whose bot is a real `promotion-bot worker`, behind proxies."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,37 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
-
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
 from tests.e2e.house import House, house
 from tests.e2e.proxy import Proxy, Write, proxied
-
-ROOT = Path(__file__).parents[2]
-# A process that has imported everything and forks a worker for each line it reads: a restart takes no five seconds.
-NURSERY = textwrap.dedent(
-    """
-    import os, sys
-    from bot import wiring
-    import workers.jobs, workers.process
-    from bot.cli import main
-    wiring.preload()
-    for _ in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            os.setsid()
-            os.close(0)
-            sys.argv = ["promotion-bot", "worker", "--workers", "2"]
-            try:
-                main()
-            finally:
-                os._exit(1)
-        print(pid, flush=True)
-        os.waitpid(pid, 0)
-        print("ended", flush=True)
-    """
-)
+from tests.processes import WorkerTree
 
 
 @dataclass
@@ -55,37 +25,10 @@ class Service:
     house: House
     github: Proxy
     mlflow: Proxy
-    log: Path
-    nursery: subprocess.Popen[str]
-    supervisor: psutil.Process | None = None
+    worker: WorkerTree
     environment: dict[str, str] = field(default_factory=dict)
     disturbed: list[Write] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def start(self) -> None:
-        """Start the worker."""
-        assert self.nursery.stdin is not None
-        assert self.nursery.stdout is not None
-        self.nursery.stdin.write("start\n")
-        self.nursery.stdin.flush()
-        self.supervisor = psutil.Process(int(self.nursery.stdout.readline()))
-
-    def kill(self) -> None:
-        """SIGKILL for the supervisor and everything below it; returns when all are dead."""
-        assert self.supervisor is not None
-        family = [self.supervisor, *self.supervisor.children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(family[1:], 10)
-        assert self.nursery.stdout is not None
-        assert self.nursery.stdout.readline() == "ended\n"
-        self.supervisor = None
-
-    def restart(self) -> None:
-        """Kill it, and start it again."""
-        self.kill()
-        self.start()
 
     def disturb(self, what: Callable[[], None], every: int = 1) -> None:
         """Do `what` once after each different write, or after each n-th, before its answer reaches the worker."""
@@ -121,7 +64,7 @@ class Service:
             wait_until(condition, what, 150)
         except AssertionError:
             sys.stderr.write(
-                f"{len(self.disturbed)} times, last: {self.disturbed[-3:]}\n{self.log.read_text()[-4000:]}"
+                f"{len(self.disturbed)} times, last: {self.disturbed[-3:]}\n{self.worker.log.read_text()[-4000:]}"
             )
             raise
 
@@ -138,7 +81,6 @@ def service(
         house(registry_url, redis_url) as built,
         proxied("github", built.github.url) as github,
         proxied("mlflow", registry_url) as mlflow,
-        (folder / "worker.log").open("w") as log,
     ):
         credentials = built.gateways.settings.github_credentials
         assert isinstance(credentials, AppCredentials)
@@ -154,24 +96,9 @@ def service(
             "REDIS_URL": redis_url.reveal(),
             **{name: value.replace("{mlflow}", urlsplit(mlflow.url).netloc) for name, value in (further or {}).items()},
         }
-        nursery = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-        running = Service(built, github, mlflow, folder / "worker.log", nursery, environment=environment)
+        worker = WorkerTree(environment, folder / "worker.log")
         try:
-            yield running
+            yield Service(built, github, mlflow, worker, environment)
         finally:
             github.wrote = mlflow.wrote = lambda _write: None
-            family = psutil.Process(nursery.pid).children(recursive=True)
-            nursery.kill()
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(family, 10)
-            nursery.wait(10)
+            worker.close()

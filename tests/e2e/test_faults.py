@@ -232,7 +232,7 @@ def test_an_emptied_queue_at_each_write_costs_only_time(
     registry_url: str, cache_url: Secret, tmp_path: Path, undisturbed: str
 ) -> None:
     with service(registry_url, cache_url, tmp_path) as running:
-        running.start()
+        running.worker.start()
         running.disturb(lambda: connect(cache_url).flushall())
         running.story()
         assert without_names(everything(running.house), running.house) == undisturbed
@@ -252,7 +252,7 @@ def test_a_queue_that_dies_and_comes_back_costs_only_time(registry_url: str, tmp
             server.close()
             server.enter_context(embedded_redis(tmp_path))
 
-        running.start()
+        running.worker.start()
         running.disturb(die_and_come_back, every=3)
         running.story()
         assert without_names(everything(running.house), running.house) == undisturbed

@@ -22,8 +22,8 @@ def test_killed_after_every_single_write_it_ends_in_the_same_place(
         reference.to_production(1)
         wanted = without_names(everything(reference), reference)
     with service(registry_url, cache_url, tmp_path) as running:
-        running.start()
-        running.disturb(running.restart)
+        running.worker.start()
+        running.disturb(running.worker.restart)
         running.story()
         assert without_names(everything(running.house), running.house) == wanted
         kinds = {(write.service, write.method, write.path.rpartition("/")[2]) for write in running.disturbed}

@@ -183,7 +183,7 @@ def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: S
     }
     with service(registry_url, guarded_redis, tmp_path, further) as running:
         faults = Faults(running, guarded_redis)
-        running.start()
+        running.worker.start()
         running.disturb(faults, every=3)
         running.story()
         running.disturb(lambda: None)

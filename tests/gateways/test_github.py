@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bot.domain.errors import Misconfigured, Unreachable
+from bot.domain.errors import Misconfigured, Service, Unreachable
 from bot.domain.instructions import Answer, Answered, Said, Settled, Told
 from bot.domain.world import LIVE_MARKER
 from bot.gateways.cache import Cache
@@ -52,6 +52,25 @@ def repository(client: GitHubClient, valkey: redis.Redis) -> Repository:
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_service_is_away_where_nothing_is_answered_not_where_one_request_of_many_fails(
+    github: GitHubSandbox, client: GitHubClient, there: SandboxRepository, valkey: redis.Redis
+) -> None:
+    github.fail("GET /repos/acme/models", times=2)
+    with pytest.raises(Unreachable) as first:
+        client.get("acme/models", PATH)
+    assert first.value.service is Service.GITHUB
+    other = GitHubClient(github.api_url, Secret(github.add_token("bot")), Cache(valkey))
+    with pytest.raises(Unreachable) as of_another_look:
+        other.get("acme/models", PATH)
+    assert of_another_look.value.service is Service.GITHUB
+
+    client.get("acme/models", PATH)
+    github.fail("GET /repos/acme/models")
+    with pytest.raises(Unreachable) as among_answers:
+        client.get("acme/models", PATH)
+    assert among_answers.value.service is None
 
 
 @pytest.mark.parametrize(

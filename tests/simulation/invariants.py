@@ -11,9 +11,10 @@ import yaml
 
 from bot.domain.instructions import Said, Settled, parse_answer
 from policies.evidence import RunStatus
+from tests.simulation.company import MODELS, REPOSITORY
 from tests.simulation.oracle import BOT, ENVIRONMENTS, Oracle, Verdict, may_write
 from tests.simulation.people import People
-from tests.simulation.world import MODELS, REPOSITORY, Violation, Worker, World
+from tests.simulation.world import Violation, Worker, World
 
 
 @dataclass

@@ -9,18 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
 from bot.domain.instructions import Said, Settled, parse_answer
+from bot.sandbox.github import SandboxRepository
 from policies.evidence import RunStatus
-from tests.simulation.world import ENVIRONMENTS as ENVIRONMENTS
-from tests.simulation.world import PEOPLE, World
+from tests.simulation.company import ENVIRONMENTS as ENVIRONMENTS
+from tests.simulation.company import PEOPLE
+from tests.simulation.registry import Mlflow
 
 APPROVERS: Final = ("alice", "bob")
 OVERRIDER: Final = "carol"
 BOT: Final = "promotion-bot[bot]"
+
+
+class Surroundings(Protocol):
+    """What the oracle looks at: the deploy repository, the registry, and what time it is."""
+
+    repository: SandboxRepository
+    mlflow: Mlflow
+    now: datetime
 
 
 class Verdict(StrEnum):
@@ -77,7 +87,7 @@ class Place:
 class Oracle:
     """Follows the default branch."""
 
-    world: World
+    world: Surroundings
     places: dict[tuple[str, str], Place] = field(default_factory=dict)
     _head: str = ""
 

@@ -14,9 +14,10 @@ from bot.domain.keys import RegisteredModelKey
 from bot.sandbox.github import SandboxPull
 from bot.sandbox.github.errors import ApiError
 from policies.evidence import RunStatus
+from tests.simulation.company import FLOOR, MODELS, POLICY
 from tests.simulation.oracle import ENVIRONMENTS, OVERRIDER
 from tests.simulation.registry import Model, Version
-from tests.simulation.world import FLOOR, MODELS, POLICY, World
+from tests.simulation.world import World
 
 
 @dataclass

@@ -141,6 +141,31 @@ def test_a_killed_worker_leaves_its_horse_which_keeps_the_key_alone(house: House
     assert house.overlaps() == 0
 
 
+def test_workers_wait_while_redis_refuses_writes(house: House) -> None:
+    """As with a full disk: they do not end, since who is started again and again is started later and later."""
+    key = model("blocked")
+    house.queue.request(key)
+    wait_until(lambda: house.began(key), "the look began")
+    horse = house.began(key)[0]
+    worker = house.worker_of(horse)
+    house.valkey.config_set("min-replicas-to-write", 1)
+    try:
+        os.kill(horse, signal.SIGKILL)
+        wait_until(lambda: refused(house, "sadd") > 1, "the worker was refused, and tried to begin anew")
+    finally:
+        house.valkey.config_set("min-replicas-to-write", 0)
+    house.valkey.delete(f"seen:inside:{dump_key(key)}")
+    house.go()
+    wait_until(lambda: house.done(key) == 1, "it is looked at")
+    assert psutil.pid_exists(worker)
+
+
+def refused(house: House, command: str) -> int:
+    """How often the server refused a command."""
+    statistics: dict[str, dict[str, int]] = house.valkey.info("commandstats")  # type: ignore[assignment]
+    return statistics.get(f"cmdstat_{command}", {}).get("rejected_calls", 0)
+
+
 def test_an_emptied_redis_is_survived(house: House) -> None:
     key, other = model("slow"), model("quick")
     house.queue.request(key)

@@ -70,6 +70,7 @@ class GitHubClient:
         self._installations: dict[str, int] = {}
         self._memo: dict[str, JSON] = {}
         self._login: Login | None = None
+        self._has_answered = False  # to this process, which takes one look
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
         self._who = hashlib.sha256(f"{self._api_url} {who}".encode()).hexdigest()[:16]
         self._pace = Pace(cache.connection, self._who)
@@ -199,7 +200,10 @@ class GitHubClient:
         except Unreachable as error:
             if error.retry_after is not None:
                 self.budget.pause(repository, error.retry_after)
+            if self._has_answered:
+                error.service = None  # one request that failed among others that were answered is no outage
             raise
+        self._has_answered = True
         if status != 304:
             self.budget.heard(repository, headers)
         return status, body, headers

@@ -1,0 +1,110 @@
+"""The worker as it runs: a real `promotion-bot worker` with its whole process tree, which can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+# A process that has imported everything and forks a worker for each line it reads: a restart takes no five seconds.
+NURSERY = textwrap.dedent(
+    """
+    import os, sys
+    from bot import wiring
+    import workers.jobs, workers.process
+    from bot.cli import main
+    wiring.preload()
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            os.close(0)
+            sys.argv = ["promotion-bot", "worker", "--workers", "2"]
+            try:
+                main()
+            finally:
+                os._exit(1)
+        print(pid, flush=True)
+        os.waitpid(pid, 0)
+        print("ended", flush=True)
+    """
+)
+
+
+class WorkerTree:
+    """`promotion-bot worker --workers 2`, not started yet; what it says is added to `log`."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        self._supervisor: psutil.Process | None = None
+        self._orphans: list[psutil.Process] = []
+        with log.open("a") as output:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-c", NURSERY],
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+            )
+
+    def start(self) -> None:
+        """Start the worker."""
+        assert self._nursery.stdin is not None
+        self._nursery.stdin.write("start\n")
+        self._nursery.stdin.flush()
+        self._supervisor = psutil.Process(int(self._hear()))
+
+    def below(self) -> list[psutil.Process]:
+        """The processes below the supervisor: scheduler, workers, and their work-horses."""
+        assert self._supervisor is not None
+        return self._supervisor.children(recursive=True)
+
+    def kill(self) -> None:
+        """SIGKILL for the supervisor and everything below it; returns when all are dead."""
+        family = self.below()
+        self._kill_supervisor()
+        _kill(family)
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL for the supervisor alone: what is below it ends when its job has ended."""
+        self._orphans += self.below()
+        self._kill_supervisor()
+
+    def restart(self) -> None:
+        """Kill it, and start it again."""
+        self.kill()
+        self.start()
+
+    def close(self) -> None:
+        """End it and everything that it ever started."""
+        family = psutil.Process(self._nursery.pid).children(recursive=True) if self._nursery.poll() is None else []
+        self._nursery.kill()
+        _kill([*family, *self._orphans])
+        self._nursery.wait(10)
+
+    def _kill_supervisor(self) -> None:
+        assert self._supervisor is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._supervisor.send_signal(signal.SIGKILL)
+        assert self._hear() == "ended"
+        self._supervisor = None
+
+    def _hear(self) -> str:
+        assert self._nursery.stdout is not None
+        return self._nursery.stdout.readline().strip()
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, 10)
