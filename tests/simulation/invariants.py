@@ -27,6 +27,7 @@ class Watch:
     writes: list[str] = field(default_factory=list)
     _seen: dict[str, Any] = field(default_factory=dict)
     _rulings: dict[int, Any] = field(default_factory=dict)
+    _newest_pull: int = 0
     _since: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
 
     def after_deed(self) -> None:
@@ -61,7 +62,9 @@ class Watch:
 
         What came after the look began, or could not be seen in it, is the next look's.
         """
-        opened = max(self.world.repository.repo.pulls)
+        opened = max(self.world.repository.repo.pulls, default=0)
+        if opened == self._newest_pull:
+            return  # GitHub refused
         pull = self.world.repository.pull(opened)
         _, environment, branch = pull.head_ref.split("/")
         model, _, version = branch.rpartition("-v")
@@ -79,6 +82,7 @@ class Watch:
 
     def _remember(self) -> None:
         """Since which effect people's decisions stand."""
+        self._newest_pull = max(self.world.repository.repo.pulls, default=0)
         now: set[tuple[str, str, str, int]] = {("closed", *refused) for refused in self.people.closed}
         # An entry that a person put in and took out again between two looks was never live.
         for row in self.world.repository.repo.deployments:
