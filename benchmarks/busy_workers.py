@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
 import rq
 from rq.serializers import JSONSerializer
 
@@ -42,6 +43,12 @@ class Running:
 
     queue: WorkQueue
     redis_url: Secret
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """CPU seconds of all processes of the workers so far, with those of jobs that have ended."""
+        tree = [self.process, *self.process.children()]
+        return sum(sum(process.cpu_times()[:4]) for process in tree)
 
     def looks(self) -> int:
         """How many looks at models have ended well, of those that MLflow's events and other looks asked for."""
@@ -67,7 +74,7 @@ def working(count: int, models: int, github: float = 0.0, mlflow: float = 0.0) -
     with tempfile.TemporaryDirectory() as folder, embedded_redis(Path(folder)) as redis_url, pages.serving() as url:
         command = [sys.executable, "-m", __name__, str(count), str(models), url, str(github)]
         process = subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "REDIS_URL": redis_url.reveal()})
-        running = Running(WorkQueue(connect(redis_url)), redis_url)
+        running = Running(WorkQueue(connect(redis_url)), redis_url, psutil.Process(process.pid))
         try:
             until(
                 lambda: process.poll() is not None or (running.looks() and running.is_idle()), "the sweep at the start"
