@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports format benchmark lock clean
+.PHONY: help demo test fuzz lint types imports format benchmark lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -21,6 +21,9 @@ demo: $(READY) ## the whole story on this machine
 
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(READY) ## whatever comes from outside, twenty times as much of it as in the tests
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 3600 tests/fuzz $(ARGS)
 
 lint: $(READY) ## style, Dockerfile, workflows
 	$(BIN)/ruff check .
