@@ -20,7 +20,7 @@ from policies.documents import InvalidDocument
 SECONDS: Final = 1.0  # of processor time of the thread, which a busy machine does not lengthen
 _THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 _TIMES_MORE: Final = 20
-_WARM: Final = 4  # the share of the inputs, one in so many, after which caches and tables have their size
+_WARM: Final = 2  # one in so many of the inputs comes first, so that caches and tables have their size
 _MOST_BLOCKS: Final = 1_000  # of at most 512 bytes
 _MOST_RESIDENT: Final = 8_000_000  # bytes: the allocators of C keep some
 _PROCESS: Final = psutil.Process()

@@ -81,13 +81,13 @@ def post_mlflow(service: FlaskClient, body: bytes) -> int:
         return service.post("/webhooks/mlflow", **delivery).status_code
 
 
-@inputs(2_000)
+@inputs(1_000)
 @given(events, github_bodies)
 def test_any_body_of_github(service: FlaskClient, event: str, body: bytes) -> None:
     assert post_github(service, event, body) in {200, 202, 400}
 
 
-@inputs(1_000)
+@inputs(600)
 @given(mlflow_bodies)
 @example(as_json(model_event(name="\ud800")))
 def test_any_body_of_mlflow(service: FlaskClient, body: bytes) -> None:
@@ -105,7 +105,8 @@ def test_a_large_body_of_one_thing(service: FlaskClient, body: bytes) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(("X-GitHub-Event", "X-Hub-Signature-256", "X-MLflow-Signature", "X-MLflow-Delivery-Id",
-                         "X-MLflow-Timestamp", "Content-Type", "Content-Encoding", "Host", "Forwarded", "X-Forwarded-For",
+                         "X-MLflow-Timestamp", "Content-Type", "Content-Encoding", "Host", "Forwarded",
+                         "X-Forwarded-For",
                          "Cookie", "Accept", "Range", "If-None-Match", "Authorization")),
         header_values,
         max_size=5,
@@ -124,9 +125,11 @@ def test_any_headers(service: FlaskClient, headers: dict[str, str], path: str) -
 
 raw_lines = st.lists(
     st.tuples(
-        st.sampled_from((b"Content-Length", b"Transfer-Encoding", b"Content-Type", b"X-GitHub-Event", b"Host", b"X_GitHub_Event",
+        st.sampled_from((b"Content-Length", b"Transfer-Encoding", b"Content-Type", b"X-GitHub-Event", b"Host",
+        b"X_GitHub_Event",
                          b"Expect", b"Connection", b"Upgrade", b"\xff", b"", b" Folded")) | st.binary(max_size=12),
-        st.sampled_from((b"0", b"2", b"-1", b"+2", b"2, 2", b"1_0", b"9" * 5_000, b"\xd9\xa2", b"chunked", b"gzip, chunked",
+        st.sampled_from((b"0", b"2", b"-1", b"+2", b"2, 2", b"1_0", b"9" * 5_000, b"\xd9\xa2", b"chunked",
+        b"gzip, chunked",
                          b"100-continue", b"h2c", b"close", b"a" * 70_000)) | st.binary(max_size=30),
     ),
     max_size=8,
@@ -135,7 +138,9 @@ raw_lines = st.lists(
 
 @inputs(150)
 @given(raw_lines, st.sampled_from((b"POST", b"GET", b"HEAD", b"\xff")) | st.binary(max_size=6), st.binary(max_size=8))
-def test_any_bytes_to_the_real_server(server: object, port: int, lines: list[tuple[bytes, bytes]], method: bytes, body: bytes) -> None:  # fmt: skip
+def test_any_bytes_to_the_real_server(
+    server: object, port: int, lines: list[tuple[bytes, bytes]], method: bytes, body: bytes
+) -> None:
     head = b"\r\n".join([method + b" /webhooks/github HTTP/1.1", *(name + b": " + value for name, value in lines)])
     assert raw_status(port, head + b"\r\n\r\n" + body) < 500
     assert get(port, "/healthz") == 200
@@ -158,8 +163,8 @@ def raw_status(port: int, sent: bytes) -> int:
 
 def test_webhooks_leave_nothing_behind(service: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("promotion-bot.web"), "disabled", True)  # pytest keeps every record
-    leaves_nothing_behind(lambda pair: post_github(service, *pair), drawn(st.tuples(events, github_bodies), 3_000))
-    leaves_nothing_behind(lambda body: post_mlflow(service, body), drawn(mlflow_bodies, 2_000))
+    leaves_nothing_behind(lambda pair: post_github(service, *pair), drawn(st.tuples(events, github_bodies), 2_000))
+    leaves_nothing_behind(lambda body: post_mlflow(service, body), drawn(mlflow_bodies, 1_000))
 
 
 def test_a_webhooks_answer_is_what_is_described(service: FlaskClient) -> None:
