@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+N ?= 2000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate chaos lint types imports format benchmark sbom lock clean
+.PHONY: help demo test simulate chaos fuzz lint types imports format benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -22,8 +23,14 @@ demo: $(READY) ## the whole story on this machine
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+simulate: $(READY) ## schedules of what can go wrong, in memory: make simulate N=10000, or ARGS="--seed 7"
+	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)
+
 chaos: $(READY) ## real processes, killed and disturbed for some minutes, then the promises
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(READY) ## whatever comes from outside, twenty times as much of it as in the tests
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 3600 tests/fuzz $(ARGS)
 
 lint: $(READY) ## style, Dockerfile, workflows
 	$(BIN)/ruff check .

@@ -82,12 +82,14 @@ def _paths(value: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | in
 
 JSON_PIECES: Final = tuple(
     piece.encode("utf-8", "surrogatepass")
-    for piece in ("NaN", "-Infinity", "1e999", '"\\ud800"', "\ud800", "\ufeff", '"a":1,"a":2,', "//", "\0", ",", "{", "]",
+    for piece in ("NaN", "-Infinity", "1e999", '"\\ud800"', "\ud800", "\ufeff", '"a":1,"a":2,', "//", "\0", ",", "{",
+    "]",
                   "9" * 5_000, "[" * 2_000, '{"a":' * 2_000, '"' + "\\u0000" * 50 + '"')
 )  # fmt: skip
 YAML_PIECES: Final = (
     b"&a ", b"*a", b"<<: *a", b"!!python/object/apply:os.system ", b"!x ", b"!!timestamp x", b"? ", b"- ", b": ", b"\t",
-    b"---\n", b"...\n", b"%YAML 1.1\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"|9\n", b">-\n", b'"\\ud800"', b"'", b'"',
+    b"---\n", b"...\n", b"%YAML 1.1\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"|9\n", b">-\n", b'"\\ud800"', b"'",
+    b'"',
     b"9" * 5_000, b"[" * 2_000, b"{a: " * 2_000, b"- " * 2_000, b"1.0", b"0x1f", b"1_000", b".nan", b".inf", b"1e999",
     b"2026-99-99", b"12:30", b"no", b"~", b"#", b"{environment}", b"${{ x }}", b"\xf0\x9f\xa6\x84", b"\xc2\x85",
     b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",

@@ -55,7 +55,8 @@ CRONS: Final = ("0 6 * * 1", "daily", "@weekly", "@reboot", "0 0 30 2 *", "0 0 2
 DURATIONS: Final = ("0s", "999999999s", "999999999d", "99999d", "-1d", "1.5h", "1w", "٣d", "1d\n")
 GLOBS: Final = ("**/" * 60, "*a" * 100, "{a,b}" * 40, "{1..99999999}", "+(a|b)" * 30, "!(a)" * 40, "[z-a]", "[" * 150,
                 "[[:alpha:]]", "\\", "!x", "/x", "@(" * 60)  # fmt: skip
-PATTERNS: Final = ("(a+)+$", "(((a{1,100}){1,100}){1,100})", "(a?){200}a{200}", "(?=a)", r"(a)\1", "(", "[z-a]", "|" * 400,
+PATTERNS: Final = ("(a+)+$", "(((a{1,100}){1,100}){1,100})", "(a?){200}a{200}", "(?=a)", r"(a)\1", "(", "[z-a]",
+                   "|" * 400,
                    ")|(", r"\pL{500}", "(?x) #", "(" * 240 + ")" * 240)  # fmt: skip
 CONDITIONS: Final = ("metrics.a > 0.5", "(" * 450 + "true" + ")" * 450, "!" * 900 + "true", "[" * 450 + "]" * 450,
                      "true ? " * 90 + "true" + " : true" * 90, "1/0 > 0", "1 % 0 > 0", "[1][9] == 1", "{}[1] == 1",
@@ -63,10 +64,12 @@ CONDITIONS: Final = ("metrics.a > 0.5", "(" * 450 + "true" + ")" * 450, "!" * 90
                      "timestamp('9999-12-31T23:59:59Z') + duration('1000000h') > timestamp('2000-01-01T00:00:00Z')",
                      "duration('99999999999999999999h') > duration('1s')", "timestamp('x') > timestamp('y')",
                      "'a'.matches('(((a{1,100}){1,100}){1,100})')", "tags.t.matches(tags.t)", "metrics",
-                     "[0].map(x, [0].map(y, y)).size() > 0", "[1].all(1, true)", "all(x, true)", "metrics.?a.orValue(1)",
+                     "[0].map(x, [0].map(y, y)).size() > 0", "[1].all(1, true)", "all(x, true)",
+                     "metrics.?a.orValue(1)",
                      "cel.bind(x, 1, x) == 1", "google.protobuf.Timestamp{} == 1", "a.b{c: 1}", "b'\\xff' == b''",
                      "'\\ud800' == ''", "0xffffffffffffffffffff > 0", "type(1) == int", "has(metrics.a)",
-                     "[" + "1," * 200 + "1].all(x, [" + "1," * 200 + "1].all(y, x == y))", "tags[''] == ''")  # fmt: skip
+                     "[" + "1," * 200 + "1].all(x, [" + "1," * 200 + "1].all(y, x == y))",
+                     "tags[''] == ''")  # fmt: skip
 
 words = st.sampled_from((*TIMES, *ZONES, *CRONS, *DURATIONS, *GLOBS, *PATTERNS, *CONDITIONS, *HOSTILE_TEXTS)) | texts
 parts = words | values
@@ -142,25 +145,25 @@ def use_manifest(text: bytes) -> None:
         assert removed is None or parse_manifest(removed, "m").entry("fraud", "staging") is None
 
 
-@inputs(700)
+@inputs(400)
 @given(pipelines)
 def test_a_pipeline(text: bytes) -> None:
     use_pipeline(text)
 
 
-@inputs(700)
+@inputs(400)
 @given(policies)
 def test_a_policy(text: bytes) -> None:
     use_policy(text)
 
 
-@inputs(500)
+@inputs(300)
 @given(cases)
 def test_a_policys_cases(text: bytes) -> None:
     use_cases(text)
 
 
-@inputs(700)
+@inputs(400)
 @given(manifests)
 @example(b"apiVersion: promotion-bot/v1\nkind: ModelVersions\nmodels: {a: {s: {version: 1.0, digest: x}}}")
 def test_a_manifest(text: bytes) -> None:
@@ -196,7 +199,8 @@ LARGE = {
     "anchors": b"&a " * (FULL // 3),
     "escapes": b'"' + b"\\u0041" * (FULL // 7) + b'"',
     "an open quote": b'"' * (FULL - 1),
-    "checks of no kind": b"apiVersion: promotion-bot/v1\nkind: Policy\nname: p\nchecks:\n" + b"- {id: a, metrc: {}}\n" * 11_000,
+    "checks of no kind": b"apiVersion: promotion-bot/v1\nkind: Policy\nname: p\nchecks:\n"
+    + b"- {id: a, metrc: {}}\n" * 11_000,
     "models": b"apiVersion: promotion-bot/v1\nkind: Pipeline\nmodels: [" + b"a," * 120_000 + b"]\nenvironments: []\n",
     "environments": b"apiVersion: promotion-bot/v1\nkind: Pipeline\nmodels: [a]\nenvironments:\n" + b"- {}\n" * 50_000,
 }  # fmt: skip
@@ -204,8 +208,10 @@ LARGE = {
 
 @pytest.mark.parametrize("text", LARGE.values(), ids=LARGE.keys())
 def test_a_large_file_of_one_thing(text: bytes) -> None:
-    for use in (use_pipeline, use_policy, use_cases, use_manifest):
+    for use in (use_pipeline, use_policy, use_cases):
         use(text)
+    # A manifest may be larger, and takes time in proportion: the densest there can be a second for some 200 KB.
+    use_manifest(text[: FULL // 2])
 
 
 def bad_tree(branches: int, depth: int) -> bytes:
@@ -226,4 +232,4 @@ def test_a_policys_tree(branches: int, depth: int) -> None:
     ids=("pipeline", "policy", "cases", "manifest"),
 )
 def test_files_leave_nothing_behind(use: Any, strategy: st.SearchStrategy) -> None:
-    leaves_nothing_behind(use, drawn(strategy, 1_500))
+    leaves_nothing_behind(use, drawn(strategy, 800))

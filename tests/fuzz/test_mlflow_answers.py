@@ -107,7 +107,7 @@ def versions(**fields: object) -> tuple[str, Reply]:
     )
 
 
-@inputs(150)
+@inputs(100)
 @given(replies())
 @example(versions(creation_timestamp=10**17))
 @example(versions(creation_timestamp=-(10**17)))
@@ -145,4 +145,4 @@ def test_pages_without_end_are_not_followed_for_ever(mlflow: MlflowStandIn, regi
 
 
 def test_looks_leave_nothing_behind(mlflow: MlflowStandIn, registry: Registry) -> None:
-    leaves_nothing_behind(lambda odd: look(mlflow, registry, *odd), drawn(replies(), 300))
+    leaves_nothing_behind(lambda odd: look(mlflow, registry, *odd), drawn(replies(), 200))

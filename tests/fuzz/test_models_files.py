@@ -59,7 +59,7 @@ def use_model_file(content: bytes) -> None:
     assert all(isinstance(name, str) for name in found.flavors)
 
 
-@inputs(1_000)
+@inputs(500)
 @given(model_files)
 @example(b"a: !!timestamp x")
 @example(b"a: !!bool x")
@@ -96,7 +96,7 @@ def test_a_large_model_file(content: bytes) -> None:
     use_model_file(content)
 
 
-@inputs(1_000)
+@inputs(500)
 @given(signatures, signatures)
 @example({"inputs": "[" * 100_000}, {"inputs": "9" * 5_000})
 @example({"inputs": [{"name": {}}]}, {"inputs": [{"name": [], "default": "\ud800"}]})
@@ -113,7 +113,7 @@ def use_table(content: bytes, wanted: Column) -> None:
     assert isinstance(found, Unusable) or all(isinstance(value, float) for value in found)
 
 
-@inputs(1_000)
+@inputs(500)
 @given(tables)
 @example((as_json({"columns": ["correct"], "data": [[1], [10**400]]}), Column("t.json", "correct")))
 def test_a_table(table: tuple[bytes, Column]) -> None:
@@ -121,5 +121,5 @@ def test_a_table(table: tuple[bytes, Column]) -> None:
 
 
 def test_files_leave_nothing_behind() -> None:
-    leaves_nothing_behind(use_model_file, drawn(model_files, 2_000))
-    leaves_nothing_behind(lambda table: use_table(*table), drawn(tables, 2_000))
+    leaves_nothing_behind(use_model_file, drawn(model_files, 1_200))
+    leaves_nothing_behind(lambda table: use_table(*table), drawn(tables, 1_200))

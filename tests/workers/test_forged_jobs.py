@@ -48,7 +48,11 @@ WORKER = textwrap.dedent(
     from rq.job import Job
     if sys.argv[1] == "rq":
         workers.process.QueuedLook = Job
-    workers.process.KeyWorker.work = lambda self, **options: Worker.work(self, burst=True, **options)
+    class Once(workers.process.KeyWorker):
+        def work(self, **options):
+            Worker.work(self, burst=True, **options)
+            self.is_told_to_stop = True
+    workers.process.KeyWorker = Once
     workers.process.run_worker(load_settings(os.environ))
     """
 )
