@@ -21,7 +21,7 @@ from tests.chaos.site import Site, site
 from tests.chaos.trouble import Trouble
 
 _SWEEPS: Final = 2  # with nothing changed in between: it is at rest
-_CALM_WORK: Final = 20.0  # seconds that people go on after the trouble
+_CALM: Final = 0.4  # of the time of trouble, that people go on afterwards
 _POLL: Final = 0.2  # seconds
 
 
@@ -60,7 +60,7 @@ def run(seed: int, size: Size, folder: Path) -> Result:
                 registering.join(size.seconds * 2 + size.rest)
                 time.sleep(max(0.0, begun + size.seconds - time.monotonic()))
             calm = time.monotonic()
-            time.sleep(_CALM_WORK)
+            time.sleep(_CALM * size.seconds)
         rested = _comes_to_rest(running, size.rest)
         found = look(running, people)
         wrong = [f"0 the chaos itself: {what}" for what in trouble.broken]
