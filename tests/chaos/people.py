@@ -106,19 +106,7 @@ class People:
         random = Random(f"{self.seed} commands")
         while not stopped.wait(random.uniform(*_BETWEEN_COMMANDS)):
             model, environment = random.choice(self.models), random.choice(list(ENVIRONMENTS))
-            line = random.choice(
-                (
-                    f"/hold {model} in {environment} because of an incident",
-                    f"/resume {model} in {environment}",
-                    f"/resume {model} in {environment}",
-                    f"/rollback {model} in {environment}",
-                    f"/promote {model} to {environment}",
-                    f"/promote {model}@{random.randint(1, 8)} to {environment}",
-                    f"/status {model}",
-                    f"/status {model}",
-                    "/stauts",
-                )
-            )
+            line = self._line(random, model, environment)
             pulls = self.site.repository.pulls()
             issue = random.choice(pulls).number if pulls and random.random() < 0.3 else self.operations
             # alice and bob approve: what they ask for themselves they could not.
@@ -126,3 +114,17 @@ class People:
             comment = self.site.repository.comment(issue, who, line)
             self.said.append(Said(comment, issue, who, line))
             self.did["commands"] += 1
+
+    @staticmethod
+    def _line(random: Random, model: str, environment: str) -> str:
+        """Mostly questions: a hold lasts until it is taken back, and so does what somebody asked for."""
+        lines = {
+            f"/status {model}": 6,
+            f"/resume {model} in {environment}": 4,
+            f"/hold {model} in {environment} because of an incident": 1,
+            f"/rollback {model} in {environment}": 1,
+            f"/promote {model} to {environment}": 1,
+            f"/promote {model}@{random.randint(1, 8)} to {environment}": 1,
+            "/stauts": 1,
+        }
+        return random.choices(list(lines), list(lines.values()))[0]

@@ -30,7 +30,7 @@ from tests.e2e.proxy import Proxy, proxied
 from tests.processes import ROOT, WorkerTree
 from tests.simulation.company import FILES, PEOPLE, REPOSITORY
 
-SWEEP: Final = 10  # seconds between two sweeps
+SWEEP: Final = 5  # seconds between two sweeps
 LEASE: Final = 1
 _MARK: Final = "PROMOTION_CHAOS"
 # People have no weekend here, and nothing soaks: minutes stand for weeks.

@@ -21,6 +21,7 @@ from tests.chaos.site import Site, site
 from tests.chaos.trouble import Trouble
 
 _SWEEPS: Final = 2  # with nothing changed in between: it is at rest
+_CALM: Final = 0.4  # of the time of trouble, that people go on afterwards
 _POLL: Final = 0.2  # seconds
 
 
@@ -54,10 +55,12 @@ def run(seed: int, size: Size, folder: Path) -> Result:
         people = People(running, seed, tuple(f"fraud-{number:02}" for number in range(size.models)))
         trouble = Trouble(running, seed)
         begun = time.monotonic()
-        with trouble.going_on(size.seconds), _working(people, size) as registering:
-            registering.join(size.seconds * 2 + size.rest)
-            time.sleep(max(0.0, begun + size.seconds - time.monotonic()))
-        calm = time.monotonic()
+        with _working(people, size) as registering:
+            with trouble.going_on(size.seconds):
+                registering.join(size.seconds * 2 + size.rest)
+                time.sleep(max(0.0, begun + size.seconds - time.monotonic()))
+            calm = time.monotonic()
+            time.sleep(_CALM * size.seconds)
         rested = _comes_to_rest(running, size.rest)
         found = look(running, people)
         wrong = [f"0 the chaos itself: {what}" for what in trouble.broken]
