@@ -144,7 +144,7 @@ class MlflowStandIn:
                 self.wfile.write(reply.body)
                 self.close_connection = reply.announced is not None
 
-            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
+            do_POST = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, *_: object) -> None:
                 pass
