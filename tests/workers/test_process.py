@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -64,14 +65,31 @@ class House:
 
 
 @pytest.fixture
-def house(valkey: redis.Redis, valkey_url: Secret, environ: dict[str, str]) -> Iterator[House]:
-    environment = {
+def environment(valkey_url: Secret, environ: dict[str, str]) -> dict[str, str]:
+    """That of a supervisor with its workers."""
+    return {
         **os.environ,
         **environ,
         "REDIS_URL": valkey_url.reveal(),
         "PROMOTION_QUEUE_LEASE": "1s",
         "PROMOTION_REPOSITORIES": "acme/models",
     }
+
+
+@contextmanager
+def another(environment: dict[str, str], program: str = PROGRAM) -> Iterator[subprocess.Popen[bytes]]:
+    """A second supervisor on the same queue, up when this begins and gone when it ends."""
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=ROOT)
+    try:
+        wait_until(lambda: len(psutil.Process(process.pid).children()) == 3, "its scheduler and two workers", 60)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+
+
+@pytest.fixture
+def house(valkey: redis.Redis, environment: dict[str, str]) -> Iterator[House]:
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT)
     house = House(process, valkey)
     family: list[psutil.Process] = []
@@ -216,6 +234,47 @@ def test_a_stop_lets_the_running_look_end(house: House) -> None:
     house.go()
     assert house.process.wait(20) == 0
     assert house.done(key) == 1
+
+
+def test_what_does_not_end_in_its_grace_time_is_handed_to_the_next_worker(
+    house: House, environment: dict[str, str]
+) -> None:
+    hasty = PROGRAM.replace("with Supervisor()", "import workers.process as p; p._GRACE = 1.5\nwith Supervisor()")
+    key = model("blocked")
+    with another(environment, hasty) as short_lived:
+        stop(house)
+        house.queue.request(key)
+        wait_until(lambda: house.began(key), "the look began")
+        short_lived.send_signal(signal.SIGTERM)
+        assert short_lived.wait(20) == 0
+        assert house.done(key) == 0
+    house.valkey.delete(f"seen:inside:{dump_key(key)}")  # the dead cannot take their mark away
+    with another(environment):
+        wait_until(lambda: len(house.began(key)) == 2, "the next worker has it")
+        house.go()
+        wait_until(lambda: house.done(key) == 1, "it is looked at")
+
+
+def test_a_rolling_update_loses_no_work_while_both_run(house: House, environment: dict[str, str]) -> None:
+    slow, keys = model("slow"), [model(f"m{n}") for n in range(60)]
+    house.queue.request(slow, *keys[:20])
+    wait_until(lambda: house.began(slow), "the old one looks")
+    with another(environment):
+        house.queue.request(*keys[20:40])
+        house.process.send_signal(signal.SIGTERM)
+        house.queue.request(*keys[40:])
+        wait_until(lambda: all(house.done(key) for key in keys), "the new one does what waits, and what comes", 60)
+        assert house.process.poll() is None, "the old one still has its look"
+        house.go()
+        assert house.process.wait(20) == 0
+        assert house.done(slow) == 1
+    assert house.overlaps() == 0
+    assert house.queue.depth().due == 0
+
+
+def stop(house: House) -> None:
+    house.process.send_signal(signal.SIGTERM)
+    assert house.process.wait(30) == 0
 
 
 def test_a_killed_supervisor_takes_its_children_along(house: House) -> None:
