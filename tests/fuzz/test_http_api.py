@@ -34,8 +34,10 @@ DESCRIPTION: Final = ("/api/v1/openapi.json", "GET")  # not among Schemathesis' 
 OPERATIONS: Final = (
     DESCRIPTION,
     ("/", "GET"),
+    ("/board.css", "GET"),
     ("/api/v1/board", "GET"),
     ("/api/v1/models/{name}", "GET"),
+    ("/api/v1/service", "GET"),
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/metrics", "GET"),

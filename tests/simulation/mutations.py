@@ -31,31 +31,52 @@ MUTATIONS: Final = (
         "workers.desk",
         "self.queue.still_mine(self.claimed)",
         "pass",
+        seed=65,
     ),
-    Mutation("approvals are not asked for", "bot.domain.authorisation", "if needed == 0:", "if needed >= 0:"),
-    Mutation("an old approval counts", "bot.domain.approvals", "review.commit != head:", "review.commit == 'never':"),
+    Mutation("approvals are not asked for", "bot.domain.authorisation", "if needed == 0:", "if needed >= 0:", seed=1),
+    Mutation(
+        "an old approval counts", "bot.domain.approvals", "review.commit != head:", "review.commit == 'never':", seed=6
+    ),
     Mutation("the window is not looked at", "bot.domain.authorisation", "if freeze is None or", "if True or"),
     Mutation(
-        "a failed check is no reason", "bot.domain.authorisation", "case Status.FAIL:", "case Status.FAIL if False:"
+        "a failed check is no reason",
+        "bot.domain.authorisation",
+        "case Status.FAIL:",
+        "case Status.FAIL if False:",
+        seed=35,
     ),
-    Mutation("the digest is not compared", "bot.domain.authorisation", "if found.digest != entry.digest:", "if False:"),
+    Mutation(
+        "the digest is not compared",
+        "bot.domain.authorisation",
+        "if found.digest != entry.digest:",
+        "if False:",
+        seed=46,
+    ),
     Mutation(
         "every older version counts as a rollback",
         "bot.domain.authorisation",
         "went_before = any(entry.names_the_files_of(judgement.entry) for judgement in authorised[:before_live])",
         "went_before = entry.version < live.version",
+        seed=259,
     ),
     Mutation(
         "a comment is answered at every look",
         "workers.commands",
         "if any(line.number in answered for line in lines):",
         "if False:",
+        seed=6,
     ),
-    Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False"),
+    Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False", seed=27),
     Mutation(
-        "everybody may override", "workers.commands", "if self._comment.author not in (allowed or ()):", "if False:"
+        "everybody may override",
+        "workers.commands",
+        "if self._comment.author not in (allowed or ()):",
+        "if False:",
+        seed=58,
     ),
-    Mutation("a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)"),
+    Mutation(
+        "a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)", seed=80
+    ),
     Mutation(
         "the sweep does not look for comments",
         "workers.jobs",
@@ -65,7 +86,7 @@ MUTATIONS: Final = (
     Mutation(
         "the sweep does not look at models",
         "workers.jobs",
-        "if evaluations_needed(world, now) or decide(world, now):",
+        "if evaluations_needed(world, now) or any(not isinstance(a, RecordAdoption) for a in decide(world, now)):",
         "if False:",
     ),
     Mutation(
@@ -73,68 +94,57 @@ MUTATIONS: Final = (
         "bot.domain.proposals",
         "            if reason is not None:",
         "            if False:",
+        seed=5,
     ),
     Mutation(
         "only the newest change of an entry is judged",
         "workers.observe",
         "self._change(state, unjudged[-1], is_last=len(unjudged) == 1)",
         "self._change(state, unjudged[0])",
+        seed=8,
     ),
-    Mutation("a hold holds nothing", "bot.domain.candidates", "state.hold or _waits", "_waits"),
+    Mutation("a hold holds nothing", "bot.domain.candidates", "state.hold or _waits", "_waits", seed=23),
     Mutation(
         "what was live before is proposed again",
         "bot.domain.candidates",
         "*(j.entry.version for j in state.authorised if j.entry),",
         "",
+        seed=5,
     ),
     Mutation(
         "what a person refused is proposed again",
         "bot.domain.candidates",
         "*(p.version for p in state.proposals if p.was_closed_unmerged),",
         "",
+        seed=130,
     ),
     Mutation(
         "the bot merges whatever the checks say",
         "bot.domain.proposals",
         "return green and approved and is_open and evaluation.verdict.status is Status.PASS",
         "return True",
-    ),
-    Mutation(
-        "the answer comes before what it answers is written down",
-        "workers.commands",
-        """
-    if reaction is not None:
-        desk.still_mine()
-        repository.comments.react(comment.id, reaction)
-    desk.still_mine()
-    repository.comments.say(key.issue, replies.reply(comment.id, said))
-""",
-        """
-    desk.still_mine()
-    repository.comments.say(key.issue, replies.reply(comment.id, said))
-    if reaction is not None:
-        desk.still_mine()
-        repository.comments.react(comment.id, reaction)
-""",
+        seed=180,
     ),
     Mutation(
         "a merge that was taken back at once is forgotten",
         "workers.observe",
         "owed = self._owed(state, place, judged)",
         "owed = ()",
+        seed=152,
     ),
     Mutation(
-        "a missing approval is judged while GitHub's lists may lag",
-        "bot.domain.merged",
-        "if change.made_at <= now < settled else None",
-        "if now < change.made_at else None",
+        "drift is not looked for",
+        "bot.domain.drift",
+        "last is None or last.completed",
+        "True or last.completed",
+        seed=103,
     ),
-    Mutation("drift is not looked for", "bot.domain.drift", "last is None or last.completed", "True or last.completed"),
     Mutation(
         "nothing is said of a change without effect",
         "bot.domain.merged",
         "yield from _announce_refusal(state, judgement)",
         "yield from ()",
+        seed=1,
     ),
 )
 
