@@ -29,7 +29,8 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=20, help="of how many models (20)")
     parser.add_argument("--rest", type=float, default=10.0, help="the most minutes to come to rest (10)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     folder = Path(tempfile.mkdtemp(prefix="promotion-bot-chaos-"))
