@@ -23,7 +23,6 @@ from bot.gateways.redis_connection import PREFIX, asked_of_redis
 RESERVE: Final[Mapping[Urgency, float]] = {Urgency.PEOPLE: 0.0, Urgency.CANDIDATE: 0.1, Urgency.SWEEP: 0.25}
 _SHARED: Final = 1.0 - RESERVE[Urgency.CANDIDATE]  # of an hour's requests, divided between the repositories
 _HOUR: Final = 3600.0
-_SHORTEST: Final = 60.0  # seconds, where GitHub asks for a pause and names no time
 _LONGEST: Final = 600.0  # seconds until a look that waits for the others' share is tried again
 
 
@@ -91,11 +90,11 @@ class Budget:
             pipe.expire(spent, int(_HOUR))
             pipe.execute()
 
-    def pause(self, repository: str, seconds: float | None) -> None:
+    def pause(self, repository: str, seconds: float) -> None:
         """GitHub asked for a pause: nobody asks it for anything until it is over."""
         if self._redis is not None:
             with asked_of_redis():
-                self._redis.set(f"{self._key(repository)}:pause", b"1", px=int(max(1.0, seconds or _SHORTEST) * 1000))
+                self._redis.set(f"{self._key(repository)}:pause", b"1", px=int(max(1.0, seconds) * 1000))
 
     def expect(self, repository: str, urgency: Urgency) -> None:
         """Raise NotYet where a look of this urgency has to wait."""
