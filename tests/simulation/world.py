@@ -143,6 +143,7 @@ class World:
         self.watch: Callable[[Worker, str], None] = lambda _worker, _what: None
         self._tokens = itertools.count(1)
         self._answers: dict[str, _Answer] = {}
+        self._when_time_passed = (0, 0)  # effects and deeds until then
         self.queue = SimulatedQueue(
             self.stored, lambda: self.now, lambda: self.now + self.bot_skew, self._carry, self._tokens
         )
@@ -293,7 +294,9 @@ class World:
         # Nothing was done since: GitHub would say the same, except of a pull request whose merge it tries when asked.
         said = known.said if known and known.moment == moment and "/pulls/" not in what else do()
         if known is None or known.said != said:
-            answer = _Answer(said, self.now, moment, known.said if known else None)
+            # What was not asked since time went by may have changed too long ago for a replica not to know.
+            changed_now = known is not None and known.moment >= self._when_time_passed
+            answer = _Answer(said, self.now, moment, known.said if known and changed_now else None)
         else:
             answer = replace(known, moment=moment)
         self._answers[what] = answer
@@ -310,6 +313,7 @@ class World:
         if duration > timedelta(seconds=JOB_LIMIT):
             for worker in self.workers:
                 self.kill(worker, seen=True)
+        self._when_time_passed = (self.effects, self.deeds)
         left = duration
         while left > timedelta():
             step = min(left, timedelta(seconds=10))
