@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bot.domain.errors import Misconfigured
+from bot.domain.errors import Misconfigured, Service
+from bot.domain.keys import Urgency
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache, sealing_key
@@ -49,6 +51,16 @@ class Gateways:
         if repository not in self._repositories:
             self._repositories[repository] = Repository(self.github_client, self.cache, repository)
         return self._repositories[repository]
+
+    @contextmanager
+    def serving(self, urgency: Urgency, answered: set[Service]) -> Iterator[None]:
+        """For the time of one look: how urgent its requests to GitHub are, and which services have answered it."""
+        self.registry.answered.clear()
+        self.github_client.serve(urgency)
+        try:
+            yield
+        finally:
+            answered |= self.registry.answered | self.github_client.answered
 
     def login(self) -> Login:
         """Who the bot is on GitHub."""

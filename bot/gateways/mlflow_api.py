@@ -73,6 +73,7 @@ class MlflowApi:
         self.registry_uri: Final = registry_uri or tracking_uri
         self._client: MlflowClient | None = None
         self._lock = threading.Lock()
+        self.answered: Final[set[Service]] = set()  # since somebody emptied it
 
     @property
     def client(self) -> MlflowClient:
@@ -95,6 +96,7 @@ class MlflowApi:
         """
         try:
             yield self.client
+            self.answered.add(Service.MLFLOW)
         except PromotionError:
             raise
         except (OSError, ImportError) as error:
@@ -103,7 +105,10 @@ class MlflowApi:
             from mlflow.exceptions import MlflowException
 
             if isinstance(error, MlflowException):
-                raise self._translated(error, task) from None
+                said = self._translated(error, task)
+                if isinstance(said, Refused):
+                    self.answered.add(Service.MLFLOW)
+                raise said from None
             if not _came_out_of_mlflow(error):
                 raise
             # Its client takes an answer apart without looking at it first: whatever can go wrong with that may.
