@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bot.gateways.artifacts.store import StoredFile
 
+T = TypeVar("T")
 Through = Callable[[StoredFile, Iterator[bytes]], Iterator[bytes]]
 
 
@@ -33,7 +35,11 @@ def unchanged(_file: StoredFile, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def digest(files: Sequence[StoredFile], through: Through = unchanged) -> ArtifactDigest:
     """Read each file once, `through` something that sees its chunks too, and digest them all."""
-    hashes = hash_each(files, through)
+    return summed(files, hash_each(files, through))
+
+
+def summed(files: Sequence[StoredFile], hashes: Mapping[str, str]) -> ArtifactDigest:
+    """The digest of files whose hashes (hex, by path) are known."""
     return ArtifactDigest(
         digest=f"sha256:{hashlib.sha256(lines(hashes)).hexdigest()}",
         size=sum(file.size for file in files),
@@ -52,10 +58,9 @@ def in_order(paths: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def hash_each(files: Sequence[StoredFile], through: Through = unchanged) -> dict[str, str]:
-    """The SHA-256 of each file, in hex, by path; what goes wrong with one stops the reading of all."""
-    stopped = threading.Event()
+    """The SHA-256 of each file, in hex, by path."""
 
-    def one(file: StoredFile) -> str:
+    def one(file: StoredFile, stopped: threading.Event) -> str:
         whole = hashlib.sha256()
         for chunk in through(file, file.chunks()):
             if stopped.is_set():
@@ -63,13 +68,22 @@ def hash_each(files: Sequence[StoredFile], through: Through = unchanged) -> dict
             whole.update(chunk)
         return whole.hexdigest()
 
+    return side_by_side(files, one)
+
+
+def side_by_side(files: Sequence[StoredFile], work: Callable[[StoredFile, threading.Event], T]) -> dict[str, T]:
+    """What `work` makes of each file, by path, as many at once as their store likes.
+
+    What goes wrong with one is raised, and the event tells the others that nobody waits for them any more.
+    """
+    stopped = threading.Event()
     # The largest first: at the end nobody waits for one that was begun last.
     ordered = sorted(files, key=lambda file: file.size, reverse=True)
     pool = ThreadPoolExecutor(max((file.store.at_once for file in files), default=1), "artifacts")
     try:
-        begun = {file.path: pool.submit(one, file) for file in ordered}
+        begun = {file.path: pool.submit(work, file, stopped) for file in ordered}
         wait(begun.values(), return_when=FIRST_EXCEPTION)
-        failed = next((f for f in begun.values() if f.done() and f.exception()), None)
+        failed = next((future for future in begun.values() if future.done() and future.exception()), None)
         if failed is not None:
             failed.result()
         return {path: future.result() for path, future in begun.items()}

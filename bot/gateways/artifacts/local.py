@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shutil
 import stat
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -57,6 +59,24 @@ class LocalStore(DirectoryStore):
             raise Unreachable(
                 f"{entry.path!r} in {self._root} could not be read: {summary(error)}", service=Service.ARTIFACTS
             ) from None
+
+    def put(self, path: str, file: Path) -> None:
+        """Store a copy of a file; it has its name only once all of it is on the disk."""
+        place = self._root / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=".")
+            try:
+                with file.open("rb") as content, open(descriptor, "wb") as written:  # noqa: PTH123
+                    shutil.copyfileobj(content, written, CHUNK)
+                    written.flush()
+                    os.fsync(written.fileno())
+                Path(name).replace(place)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise Refused(f"{place} could not be written: {summary(error)}") from error
 
 
 def path_of(uri: str, whose: str) -> Path:

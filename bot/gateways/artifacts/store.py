@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from bot.domain.errors import Refused, Unreachable
@@ -43,17 +44,25 @@ class Store(Protocol):
         """The content of a file that `walk` or `find` named."""
 
 
+class WritableStore(Store, Protocol):
+    """A store that takes files too, each whole or not at all; nothing is ever removed from it."""
+
+    def put(self, path: str, file: Path) -> None:
+        """Store a file under a path, over what is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file and where it can be read."""
+    """A file of a version and where it can be read; `called` is its path in the version where the store's differs."""
 
     store: Store
     entry: Entry
+    called: str = ""
 
     @property
     def path(self) -> str:
         """Relative to the version's root."""
-        return self.entry.path
+        return self.called or self.entry.path
 
     @property
     def size(self) -> int:
