@@ -84,7 +84,8 @@ def _mark(etag: str | None) -> str:
 
 
 def _translated(error: Exception, right: Right, task: str, container: str) -> PromotionError:
-    permission = f"It needs the role {_ROLES[right]} on the container {container}."
+    # Azure has one answer for a key that it does not know, a network that it does not let in and a missing role.
+    permission = f"It needs the role {_ROLES[right]} on the container {container}. {_credentials()}"
     return translated(error, f"Azure's container {container}", task, Remedy(_LIBRARY, _credentials(), permission))
 
 
@@ -105,12 +106,14 @@ def _environment() -> tuple[tuple[str, str], ...]:
 @lru_cache(maxsize=4)
 def _client(account_url: str, environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
     """A client for the variables as they are, in the order in which MLflow's looks at them."""
-    from azure.storage.blob import BlobServiceClient
+    from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
     said = dict(environment)
     options: dict[str, Any] = {
         "connection_timeout": _CONNECT_SECONDS,
         "read_timeout": _READ_SECONDS,
+        # Seven seconds instead of a minute: the bot's own queue tries again later.
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
         # One request for one part: the parts are ours.
         "max_single_get_size": PART,
         "max_chunk_get_size": PART,

@@ -19,6 +19,7 @@ from bot.gateways.artifacts.objects import CONNECTIONS, Object, ObjectStore, Rig
 from bot.gateways.artifacts.refusals import Remedy, translated
 
 _TIMEOUT: Final = (10, 60)  # seconds to connect, seconds without a byte
+_TRIED_FOR: Final = 20  # seconds; the bot's own queue tries again later
 _PERMISSIONS: Final[Mapping[Right, str]] = {
     Right.LIST: "storage.objects.list",
     Right.READ: "storage.objects.get",
@@ -49,14 +50,17 @@ class _GoogleBucket:
         self._client = client
         self._name = name
         self._bucket = client.bucket(name)
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        self._patience = {"timeout": _TIMEOUT, "retry": DEFAULT_RETRY.with_timeout(_TRIED_FOR)}
 
     def list(self, prefix: str) -> Iterator[Object]:
         fields = "items(name,size,generation),nextPageToken"
-        for found in self._client.list_blobs(self._name, prefix=prefix, fields=fields, timeout=_TIMEOUT):
+        for found in self._client.list_blobs(self._name, prefix=prefix, fields=fields, **self._patience):
             yield Object(found.name, int(found.size or 0), str(found.generation or ""))
 
     def head(self, key: str) -> Object | None:
-        found = self._bucket.get_blob(key, timeout=_TIMEOUT)
+        found = self._bucket.get_blob(key, **self._patience)
         return Object(key, int(found.size or 0), str(found.generation or "")) if found else None
 
     def read(self, found: Object, start: int, stop: int) -> bytes:
@@ -66,12 +70,12 @@ class _GoogleBucket:
             wanted["if_generation_match"] = int(found.mark)
         # Raw: the bytes that are stored, also of an object that is stored compressed.
         content: bytes = self._bucket.blob(found.key).download_as_bytes(
-            raw_download=True, single_shot_download=True, timeout=_TIMEOUT, **wanted
+            raw_download=True, single_shot_download=True, **self._patience, **wanted
         )
         return content
 
     def write(self, key: str, file: Path) -> None:
-        self._bucket.blob(key).upload_from_filename(str(file), timeout=_TIMEOUT)
+        self._bucket.blob(key).upload_from_filename(str(file), **self._patience)
 
     def translated(self, error: Exception, right: Right, task: str) -> PromotionError:
         return _translated(error, right, task, self._name)
