@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EMULATORS := $(VENV)/emulators
 N ?= 2000
 # A process a core, each with servers of its own; the tests of one file stay together.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate chaos fuzz lint types imports format benchmark sbom lock clean
+.PHONY: help demo test emulators simulate chaos fuzz lint types imports format benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -24,6 +25,11 @@ demo: $(READY) ## the whole story on this machine
 
 test: $(READY) ## all tests: make test ARGS=tests/domain
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+emulators: ## the stand-in for Azure Blob Storage that some tests need; from npm
+	mkdir -p $(EMULATORS)
+	cp tests/stores/azurite/package.json tests/stores/azurite/package-lock.json $(EMULATORS)
+	cd $(EMULATORS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
 
 simulate: $(READY) ## schedules of what can go wrong, in memory: make simulate N=10000, or ARGS="--seed 7"
 	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)

@@ -133,8 +133,10 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     assert json.loads(done.stdout)["digest"] == entry.digest
     assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
     assert run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two")).exit_code == 0
-    again = run("download", world.model, "--version", "1", "--to", str(target))
-    assert "is there already" in str(again.exception)
+    assert run("download", world.model, "--stage", "staging", "--to", str(target)).exit_code == 0
+    (target / "data" / "weights.bin").write_bytes(b"2" * 100_000)
+    other = run("download", world.model, "--version", "1", "--to", str(target))
+    assert "is there already and holds something else" in str(other.exception)
     manifest = world.repository.file("versions.yaml") or ""
     world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
     wrong = run("download", world.model, "--environment", "staging", "--to", str(tmp_path / "three"))
