@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 N ?= 2000
+# A process a core, each with servers of its own; the tests of one file stay together.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test simulate chaos fuzz lint types imports format benchmark sbom lock clean
@@ -20,8 +22,8 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## the whole story on this machine
 	$(BIN)/promotion-bot demo $(ARGS)
 
-test: $(READY) ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## all tests: make test ARGS=tests/domain
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 simulate: $(READY) ## schedules of what can go wrong, in memory: make simulate N=10000, or ARGS="--seed 7"
 	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)

@@ -17,6 +17,7 @@ from bot.domain.actions import (
     CloseProposal,
     CloseRefusedChange,
     CompleteJudgement,
+    CopyVersion,
     CreateRelease,
     CreateTag,
     DeleteAlias,
@@ -86,12 +87,14 @@ class Effects:
             case CompleteJudgement(environment, commit, completion, description, ruling):
                 deployments = self._repository.deployments
                 deployments.complete(self._model, environment, commit, ruling, completion, description)
-            case SetStage(version, stage):
-                self._registry.set_stage(self._model, version, stage)
-            case SetAlias(alias, version):
-                self._registry.set_alias(self._model, alias, version)
-            case DeleteAlias(alias):
-                self._registry.delete_alias(self._model, alias)
+            case SetStage(version, stage, of):
+                self._registry.set_stage(of or self._model, version, stage)
+            case SetAlias(alias, version, of):
+                self._registry.set_alias(of or self._model, alias, version)
+            case DeleteAlias(alias, of):
+                self._registry.delete_alias(of or self._model, alias)
+            case CopyVersion(version, to):
+                self._registry.copy_version(self._model, version, to)
             case SetModelTags(tags):
                 self._registry.set_model_tags(self._model, tags)
             case SetVersionTags(version, tags):

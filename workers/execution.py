@@ -28,7 +28,7 @@ from bot.domain.keys import (
 )
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
-from bot.gateways.troubles import MOST_FAILURES, SET_ASIDE_FOR
+from bot.gateways.troubles import MOST_FAILURES
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
 from workers.desk import Desk
@@ -131,7 +131,7 @@ def _is_set_aside(claimed: Claimed, queue: WorkQueue) -> bool:
     if claimed.urgency is not Urgency.SWEEP or isinstance(claimed.key, RepositoryKey):
         return False
     failing = queue.troubles.of(claimed.key)
-    return failing is not None and failing.is_set_aside and time.time() - failing.at < SET_ASIDE_FOR
+    return failing is not None and failing.is_left_alone(time.time())
 
 
 def _place_of(error: Exception) -> str:

@@ -123,6 +123,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         return
     _report_files(repository, problems_at(view.files, view.head), desk, gateways)
     registered = {model.name: model for model in gateways.registry.models()}
+    view.know_all_models(registered)
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
     rows: dict[str, tuple[Cell, ...]] = {}
     shared = _report_shared(view, registered.keys() | named, desk)

@@ -93,6 +93,7 @@ class _ModelObserver:
             judgements=self._view.judgements_of(self._model, rules.name),
             proposals=self._proposals(rules),
             instructions=self._view.instructions(self._model, rules.name),
+            copies=self._copies(rules),
         )
         place = Place(self._view.pipeline.pipeline, self._model, rules.name, state.live)
         judged = {judgement.commit: judgement for judgement in state.judgements}
@@ -107,6 +108,11 @@ class _ModelObserver:
         if last and state.desired and settled_by(last, state.overrides(state.desired.version)):
             return replace(state, change=self._change(state, last.commit, reopens=last))
         return state
+
+    def _copies(self, rules: Environment) -> RegisteredModel | None:
+        """The registered model that versions are copied to."""
+        target = rules.registry
+        return self._view.registered(target.carrier(self._model)) if target.copy_to is not None else None
 
     def _owed(self, state: EnvironmentState, place: Place, judged: Collection[str]) -> tuple[str, ...]:
         """The merges of the bot's own proposals that nobody judged yet, even if somebody took them back since."""

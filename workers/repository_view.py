@@ -14,6 +14,7 @@ from bot.domain.instructions import Instruction, Said
 from bot.domain.manifest import Entry, Manifest
 from bot.domain.pipeline import Environment
 from bot.domain.pull_requests import PullRequest
+from bot.domain.versions import RegisteredModel
 from bot.domain.world import ChangeKind, Completion, Judgement, Ruling
 from bot.gateways.github.comments import Log
 from bot.gateways.github.deployments import Adoption, RecordedJudgement
@@ -47,6 +48,15 @@ class RepositoryView:
         self.adoption, self.adopting = self._adoption()
         self._standing: dict[int, bool] = {}
         self._said_now: list[Instruction] = []
+        self._registered: Mapping[str, RegisteredModel] | None = None
+
+    def registered(self, model: str) -> RegisteredModel | None:
+        """A registered model; not asked for where all of them are known."""
+        return self.gateways.registry.model(model) if self._registered is None else self._registered.get(model)
+
+    def know_all_models(self, registered: Mapping[str, RegisteredModel]) -> None:
+        """Take every registered model as they were listed, by name."""
+        self._registered = registered
 
     @cached_property
     def log(self) -> Log:

@@ -187,7 +187,7 @@ def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     yield from _metrics(evaluation)
     yield "\n".join([*lineage(evaluation.evidence.subject), f"- Digest: {inert(evaluation.entry.digest)}"])
     if change.rules is not None:
-        yield "\n".join(_effects(change.rules, change.before, evaluation.entry))
+        yield "\n".join(_effects(change.model, change.rules, change.before, evaluation.entry))
     yield "\n".join(_rollback(change))
 
 
@@ -257,9 +257,11 @@ def lineage(subject: VersionEvidence) -> Iterator[str]:
     yield f"- Registered: {subject.created_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _effects(rules: Environment, before: Entry | None, after: Entry) -> Iterator[str]:
+def _effects(model: str, rules: Environment, before: Entry | None, after: Entry) -> Iterator[str]:
     yield "#### What merging does\n"
     target = rules.registry
+    if target.copy_to:
+        yield f"- v{after.version} is copied to {inert(target.carrier(model))}; stage and alias are those of the copy"
     if target.stage:
         yield f"- v{after.version} gets the stage **{target.stage}**" + (
             f"; v{before.version} is archived unless it is live elsewhere" if before and target.archive_existing else ""

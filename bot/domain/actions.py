@@ -44,25 +44,36 @@ class CompleteJudgement:
 
 @dataclass(frozen=True, slots=True)
 class SetStage:
-    """Move a version to one of MLflow's stages."""
+    """Move a version to one of MLflow's stages; `of` names a model of copies, None the model that is looked at."""
 
     version: int
     stage: str
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SetAlias:
-    """Point an alias at a version."""
+    """Point an alias at a version; `of` names a model of copies, None the model that is looked at."""
 
     alias: str
     version: int
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteAlias:
-    """Remove an alias from the model."""
+    """Remove an alias from the model, or from the model of copies that `of` names."""
 
     alias: str
+    of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyVersion:
+    """Copy a version of the model into the registered model `to`."""
+
+    version: int
+    to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +345,7 @@ Action = (
     | SetStage
     | SetAlias
     | DeleteAlias
+    | CopyVersion
     | SetVersionTags
     | StoreVerdict
     | CreateTag

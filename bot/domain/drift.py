@@ -12,13 +12,14 @@ from bot.domain import naming
 from bot.domain.actions import (
     Action,
     CloseDrift,
+    CopyVersion,
     DeleteAlias,
     ReportDrift,
     SetAlias,
     SetModelTags,
     SetStage,
 )
-from bot.domain.merged import live_stages
+from bot.domain.carriers import carrier_of, wanted_stages
 from bot.domain.pipeline import Drift
 from bot.domain.world import Completion, EnvironmentState, Observation
 
@@ -30,7 +31,7 @@ class Drifted:
     """One thing that is not as the manifest says, and what puts it right."""
 
     what: str
-    repair: SetStage | SetAlias | DeleteAlias
+    repair: SetStage | SetAlias | DeleteAlias | CopyVersion
 
 
 def settle_drift(world: Observation, now: datetime) -> Iterator[Action]:  # noqa: ARG001 - as every part of `decide`
@@ -83,43 +84,56 @@ def drift_of(world: Observation, state: EnvironmentState) -> tuple[Drifted, ...]
         return ()
     if any(s.last is not None and s.last.completed is None for s in world.states):
         return ()  # what is under way elsewhere moves stages too
-    return tuple(_alias(world, state)) + tuple(_stages(world, state))
+    return (*_copy(world, state), *_alias(world, state), *_stages(world, state))
 
 
 def _alias(world: Observation, state: EnvironmentState) -> Iterator[Drifted]:
-    alias, registered = state.rules.registry.alias, world.registered
-    if not alias or registered is None:
+    alias, carrier = state.rules.registry.alias, carrier_of(world, state)
+    if not alias or carrier.registered is None:
         return
-    there = registered.aliases.get(alias)
+    there = carrier.registered.aliases.get(alias)
     if state.live is None:
         if there is not None:
-            yield Drifted(f"the alias {alias} points at v{there}, and nothing is live", DeleteAlias(alias))
-    elif there != state.live.version and registered.version(state.live.version) is not None:
-        points = f"points at v{there}" if there is not None else "is not there"
-        yield Drifted(
-            f"the alias {alias} {points}, and v{state.live.version} is live", SetAlias(alias, state.live.version)
-        )
+            what = f"the alias {alias} points at {carrier.says(there)}, and nothing is live"
+            yield Drifted(what, DeleteAlias(alias, carrier.other))
+        return
+    carried = carrier.version_of(state.live.version)
+    if carried is not None and there != carried.version:
+        points = f"points at {carrier.says(there)}" if there is not None else "is not there"
+        what = f"the alias {alias} {points}, and {carrier.says(carried.version)} is live"
+        yield Drifted(what, SetAlias(alias, carried.version, carrier.other))
+
+
+def _copy(world: Observation, state: EnvironmentState) -> Iterator[Drifted]:
+    carrier, live = carrier_of(world, state), state.live
+    if carrier.other is None or live is None or world.version(live.version) is None:
+        return
+    if carrier.version_of(live.version) is None:
+        what = f"{carrier.name} has no copy of v{live.version}, which is live"
+        yield Drifted(what, CopyVersion(live.version, carrier.name))
 
 
 def _stages(world: Observation, state: EnvironmentState) -> Iterator[Drifted]:
-    target, registered = state.rules.registry.stage, world.registered
-    if target is None or registered is None:
+    target, carrier = state.rules.registry.stage, carrier_of(world, state)
+    if target is None or carrier.registered is None:
         return
-    live, stages = state.live, live_stages(world)
-    for version in registered.versions:
-        wanted = stages.get(version.version)
-        is_here = live is not None and version.version == live.version
+    live, stages = state.live, wanted_stages(world, state)
+    for version in carrier.registered.versions:
+        wanted, original = stages.get(version.version), carrier.original_of(version)
+        said = carrier.says(version.version)
+        is_here = live is not None and original == live.version
         if is_here and wanted == target and version.stage != target:
             yield Drifted(
-                f"v{version.version} is in the stage {version.stage}, and it is live",
-                SetStage(version.version, target),
+                f"{said} is in the stage {version.stage}, and it is live",
+                SetStage(version.version, target, carrier.other),
             )
         elif not is_here and version.stage == target and wanted != target:
-            if _was_live(world, version.version) and not state.rules.registry.archive_existing:
+            was_live = original is not None and _was_live(world, original)
+            if was_live and not state.rules.registry.archive_existing:
                 continue  # nobody asked for it to leave the stage
-            back = wanted or ("Archived" if _was_live(world, version.version) else "None")
-            what = f"v{version.version} is in the stage {target}, and it is not live"
-            yield Drifted(what, SetStage(version.version, back))
+            back = wanted or ("Archived" if was_live else "None")
+            what = f"{said} is in the stage {target}, and it is not live"
+            yield Drifted(what, SetStage(version.version, back, carrier.other))
 
 
 def _was_live(world: Observation, version: int) -> bool:

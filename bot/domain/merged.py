@@ -11,6 +11,7 @@ from bot.domain.actions import (
     CloseLostVersion,
     CloseRefusedChange,
     CompleteJudgement,
+    CopyVersion,
     CreateRelease,
     CreateTag,
     DeleteAlias,
@@ -32,6 +33,7 @@ from bot.domain.actions import (
 )
 from bot.domain.authorisation import judge
 from bot.domain.candidates import patience
+from bot.domain.carriers import carrier_of, wanted_stages
 from bot.domain.keys import ModelKey, PullRequestKey
 from bot.domain.manifest import Entry
 from bot.domain.versions import ModelVersion
@@ -182,6 +184,10 @@ def _go_live(world: Observation, state: EnvironmentState, judgement: Judgement) 
         yield CloseLostVersion(rules.name, before.commit)
     if version is not None and judgement.entry is not None:
         yield from _record_on_version(world, state, judgement, version)
+        if (carrier := carrier_of(world, state)).version_of(version.version) is None:
+            yield CopyVersion(version.version, carrier.name)
+            yield LookAt(ModelKey(world.repository, world.model))  # the copy has a number then
+            return
         yield from _put_live(world, version, state)
     yield from _retire(world, state, judgement.entry)
     yield from _show_statuses(world, state, judgement)
@@ -214,40 +220,33 @@ def _first_time(state: EnvironmentState, judgement: Judgement) -> bool:
 
 
 def _put_live(world: Observation, version: ModelVersion, state: EnvironmentState) -> Iterator[Action]:
-    stage = stage_of(world, version.version)
-    if stage is not None and version.stage != stage:
-        yield SetStage(version.version, stage)
-    alias = state.rules.registry.alias
-    if alias and world.registered is not None and world.registered.aliases.get(alias) != version.version:
-        yield SetAlias(alias, version.version)
+    carrier, alias = carrier_of(world, state), state.rules.registry.alias
+    carried = carrier.version_of(version.version)
+    if carrier.registered is None or carried is None:
+        return
+    stage = wanted_stages(world, state).get(carried.version)
+    if stage is not None and carried.stage != stage:
+        yield SetStage(carried.version, stage, carrier.other)
+    if alias and carrier.registered.aliases.get(alias) != carried.version:
+        yield SetAlias(alias, carried.version, carrier.other)
 
 
 def _retire(world: Observation, state: EnvironmentState, entry: Entry | None) -> Iterator[Action]:
     """Every version that the environment's stage or alias should not name any more."""
-    if world.registered is None:
+    carrier, target = carrier_of(world, state), state.rules.registry
+    if carrier.registered is None:
         return
-    target = state.rules.registry
-    if entry is None and target.alias and target.alias in world.registered.aliases:
-        yield DeleteAlias(target.alias)
+    if entry is None and target.alias and target.alias in carrier.registered.aliases:
+        yield DeleteAlias(target.alias, carrier.other)
     if target.stage is None:
         return
-    for version in world.registered.versions:
-        if version.stage != target.stage or (entry is not None and version.version == entry.version):
+    stages = wanted_stages(world, state)
+    for version in carrier.registered.versions:
+        if version.stage != target.stage or (entry is not None and carrier.original_of(version) == entry.version):
             continue
-        stage = stage_of(world, version.version) or (ARCHIVED if target.archive_existing else version.stage)
+        stage = stages.get(version.version) or (ARCHIVED if target.archive_existing else version.stage)
         if stage != version.stage:
-            yield SetStage(version.version, stage)
-
-
-def stage_of(world: Observation, version: int) -> str | None:
-    """The stage of the last environment that the version is live in; None where it is live in none with a stage."""
-    return live_stages(world).get(version)
-
-
-def live_stages(world: Observation) -> dict[int, str]:
-    """The stage of each version that is live in an environment with one: that of the last such environment."""
-    live = ((state.live, state.rules.registry.stage) for state in world.states)
-    return {entry.version: stage for entry, stage in live if entry is not None and stage}
+            yield SetStage(version.version, stage, carrier.other)
 
 
 def _record_on_version(
@@ -290,7 +289,7 @@ def _judged_before(state: EnvironmentState, judgement: Judgement) -> Judgement |
 
 def _came_from(world: Observation, state: EnvironmentState, version: ModelVersion) -> str:
     """The version's stage before this promotion, or the environment that it came through where stages are not used."""
-    if state.rules.registry.stage is not None:
+    if state.rules.registry.stage is not None and state.rules.registry.copy_to is None:
         return version.stage
     earlier = [s.rules.name for s in world.states if s.live and s.live.version == version.version]
     return next((name for name in reversed(earlier) if name != state.rules.name), NO_STAGE)

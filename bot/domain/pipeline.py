@@ -102,11 +102,16 @@ class RollbackRule:
 
 @dataclass(frozen=True, slots=True)
 class RegistryTarget:
-    """What a live version gets in the registry."""
+    """What a live version gets in the registry: on itself, or on its copy in the registered model `copy_to`."""
 
     stage: str | None = None
     alias: str | None = None
     archive_existing: bool = False
+    copy_to: str | None = None
+
+    def carrier(self, model: str) -> str:
+        """The registered model whose versions get stage and alias."""
+        return model if self.copy_to is None else self.copy_to.replace("{model}", model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,7 @@ def _environment(row: Mapping[str, Any]) -> Environment:
     return Environment(
         name=row["name"],
         policy=row["policy"],
-        registry=RegistryTarget(registry.get("stage"), registry.get("alias"), registry.get("archive_existing", False)),
+        registry=RegistryTarget(**registry),
         propose=_propose(propose),
         merge=Merge(row.get("merge", "manual")),
         approvals=ApprovalsWanted(
@@ -262,9 +267,10 @@ class _Rules:
             place = ("environments", i)
             if row["name"] in self._names[:i]:
                 yield at((*place, "name"), f"there are two environments “{row['name']}”")
-            if not row["registry"].get("stage") and not row["registry"].get("alias"):
-                yield at((*place, "registry"), "needs a stage, an alias, or both")
+            if not any(row["registry"].get(what) for what in ("stage", "alias", "copy_to")):
+                yield at((*place, "registry"), "needs a stage, an alias, or both, or copy_to")
             yield from self._alias(i, row)
+            yield from self._copy_to(i, row)
             yield from self._proposing(i, row)
             yield from self._freezes(i, row)
             group = row.get("group", "none")
@@ -302,8 +308,31 @@ class _Rules:
             yield self._document.problem_at(place, f"MLflow reserves the alias “{alias}”")
         elif not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", alias):
             yield self._document.problem_at(place, "an alias holds letters, digits, - and _ only")
-        if alias in [r["registry"].get("alias") for r in self._rows[:i]]:
+        carrier = row["registry"].get("copy_to")
+        earlier = [r["registry"] for r in self._rows[:i]]
+        if alias in [registry.get("alias") for registry in earlier if registry.get("copy_to") == carrier]:
             yield self._document.problem_at(place, f"two environments use the alias “{alias}”")
+
+    def _copy_to(self, i: int, row: Mapping[str, Any]) -> Iterator[Problem]:
+        copy_to, place = row["registry"].get("copy_to"), ("environments", i, "registry", "copy_to")
+        if copy_to is None:
+            return
+        around = copy_to.replace("{model}", "", 1)
+        if "{model}" not in copy_to or not around or set("{}/:\n") & set(around):
+            yield self._document.problem_at(place, "needs {model} once and something around it, without / : { }")
+            return
+        if copy_to in [r["registry"].get("copy_to") for r in self._rows[:i]]:
+            yield self._document.problem_at(place, f"two environments copy to “{copy_to}”")
+        models = self._document.data["models"]
+        for owned in models:
+            # A glob that names the copies of what another glob names matches that glob filled in, or its shortest name.
+            for copy in {copy_to.replace("{model}", name) for name in (owned, owned.replace("*", ""))}:
+                if pattern := next((p for p in models if fnmatchcase(copy, p)), None):
+                    yield self._document.problem_at(
+                        place,
+                        f"“{copy}” would be a model of this pipeline too, by “{pattern}”: copies are not promoted",
+                    )
+                    return
 
     def _proposing(self, i: int, row: Mapping[str, Any]) -> Iterator[Problem]:
         propose = row.get("propose")

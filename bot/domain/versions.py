@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,11 @@ class ModelVersion:
     user: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def copied_from(self) -> tuple[str, int] | None:
+        """Name and number of the version that it is a copy of; None where it was registered by itself."""
+        return copied_version(self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
@@ -48,3 +54,9 @@ class RegisteredModel:
     def version(self, number: int) -> ModelVersion | None:
         """The version of that number; None if it was never registered or is deleted."""
         return next((version for version in self.versions if version.version == number), None)
+
+
+def copied_version(source: str) -> tuple[str, int] | None:
+    """Name and number in a `models:/NAME/NUMBER` source, which copying a version leaves; None for every other."""
+    match = re.fullmatch(r"models:/(.+)/(\d{1,9})", source, re.DOTALL | re.ASCII)
+    return (match[1], int(match[2])) if match else None

@@ -196,7 +196,8 @@ class EnvironmentState:
 
     `desired` is the manifest's entry at the head of the default branch, authorised or not. `judgements` are oldest
     first. `evaluations` hold the candidates that were looked at, by version. `instructions` are the accepted commands
-    that name this model here, or the whole environment, oldest first.
+    that name this model here, or the whole environment, oldest first. `copies` is the registered model that versions
+    are copied to, None where none are or it is not there yet.
     """
 
     rules: Environment
@@ -206,6 +207,7 @@ class EnvironmentState:
     proposals: tuple[Proposal, ...] = ()
     evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
     instructions: tuple[Instruction, ...] = ()
+    copies: RegisteredModel | None = None
 
     @property
     def authorised(self) -> tuple[Judgement, ...]:

@@ -24,7 +24,7 @@ from urllib.request import url2pathname
 import yaml
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
-from bot.domain.versions import ModelVersion
+from bot.domain.versions import ModelVersion, copied_version
 from bot.gateways.mlflow_api import FORBIDDEN, MISSING, Missing, MlflowApi, redacted, summary
 
 if TYPE_CHECKING:
@@ -64,12 +64,6 @@ def logged_model_id(source: str) -> str | None:
     """The id in a `models:/m-…` source; None for every other source."""
     match = re.fullmatch(r"models:/(m-[^/@]+)", source)
     return match[1] if match else None
-
-
-def copied_version(source: str) -> tuple[str, int] | None:
-    """Name and number in a `models:/NAME/NUMBER` source, which `copy_model_version` leaves; None for every other."""
-    match = re.fullmatch(r"models:/(.+)/(\d{1,9})", source, re.DOTALL | re.ASCII)
-    return (match[1], int(match[2])) if match else None
 
 
 class Artifacts:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bot.domain.errors import Misconfigured, Refused
-from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus
-from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, copied_version, logged_model_id
+from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus, copied_version
+from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, logged_model_id
 from bot.gateways.mlflow_api import Missing, MlflowApi
 from bot.gateways.mlflow_api import preload as preload
 from policies.documents import MAX_DEPTH
@@ -185,6 +185,28 @@ class Registry(MlflowApi):
         with self.asked_to(task) as client, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             client.transition_model_version_stage(name, str(version), stage, archive_existing_versions=False)
+
+    def copy_version(self, name: str, version: int, to: str) -> None:
+        """Copy a version into another registered model, which is made where it is missing; once, however often asked.
+
+        The copy refers to the version's files and has its run, description and tags, without the bot's own. MLflow's
+        `copy_model_version` does the same with all tags, and prints.
+        """
+        known = self.model(to)
+        if known is not None and any(copy.copied_from == (name, version) for copy in known.versions):
+            return
+        with self.asked_to(f"copy version {version} of {name!r} to {to!r}") as client:
+            original = client.get_model_version(name, str(version))
+            if known is None:
+                client.create_registered_model(to)
+            client.create_model_version(
+                to,
+                f"models:/{name}/{version}",
+                run_id=original.run_id or None,
+                tags=_without_own(original.tags),
+                description=original.description,
+                await_creation_for=0,
+            )
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point the alias at the version, wherever it pointed before."""

@@ -1,8 +1,8 @@
 """What is wrong just now, in Redis: services that do not answer, and keys whose looks fail; for workers and the board.
 
 A service that failed some times in a row is not asked by every look any more: one look at a time tries it, the others
-are put back. A key whose looks end in mistakes is left alone by the sweep after some tries, until an event or a person
-asks for it again, or a day has passed.
+are put back. A key whose looks end in mistakes is tried by the sweep some times, then once a day for a week, and then
+no more; an event or a person has it tried at any time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import redis
@@ -27,6 +28,7 @@ _NOT_HEARD_OF: Final = 900.0  # seconds without a failure, after which nobody kn
 _FORGOTTEN: Final = 7 * 86_400  # seconds without a new failure
 
 MOST_FAILURES: Final = 5
+MOST_DAYS: Final = 7  # of one more try each
 SET_ASIDE_FOR: Final = 86_400.0  # seconds until the sweep tries a failing key again
 _LONGEST_SAID: Final = 300
 
@@ -41,6 +43,14 @@ class Away:
     said: str
 
 
+class Standing(StrEnum):
+    """What the sweep does with a key whose looks fail: tries it each time, once a day, or no more."""
+
+    TRIED = "tried"
+    SET_ASIDE = "set aside"
+    GIVEN_UP = "given up"
+
+
 @dataclass(frozen=True, slots=True)
 class Failing:
     """A key whose looks fail: how often in a row, when last (Unix time), and of what."""
@@ -51,9 +61,16 @@ class Failing:
     what: str
 
     @property
-    def is_set_aside(self) -> bool:
-        """Whether the sweep leaves it alone."""
-        return self.failures >= MOST_FAILURES
+    def standing(self) -> Standing:
+        """What the sweep does with it."""
+        if self.failures < MOST_FAILURES:
+            return Standing.TRIED
+        return Standing.SET_ASIDE if self.failures < MOST_FAILURES + MOST_DAYS else Standing.GIVEN_UP
+
+    def is_left_alone(self, now: float) -> bool:
+        """Whether a sweep at the Unix time `now` passes it over."""
+        waits = self.standing is Standing.SET_ASIDE and now - self.at < SET_ASIDE_FOR
+        return waits or self.standing is Standing.GIVEN_UP
 
 
 class Troubles:
@@ -126,11 +143,15 @@ class Troubles:
         return _failing(dump_key(key), row) if row else None
 
     def failing(self) -> tuple[Failing, ...]:
-        """The keys whose looks fail, the newest failure first; what nobody asked for any more is forgotten."""
+        """The keys whose looks fail, the newest failure first.
+
+        What nobody asked for any more is forgotten; what was given up stays in sight.
+        """
         with asked_of_redis():
             rows: Any = self._redis.hgetall(_FAILING)
         found = [_failing(key.decode(), row) for key, row in rows.items()]
-        old = [each.key for each in found if each.at < time.time() - _FORGOTTEN]
+        long_ago = time.time() - _FORGOTTEN
+        old = [each.key for each in found if each.at < long_ago and each.standing is not Standing.GIVEN_UP]
         if old:
             with asked_of_redis():
                 self._redis.hdel(_FAILING, *old)

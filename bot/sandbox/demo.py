@@ -170,9 +170,12 @@ class Story:
     def _is_refused(self, version: int) -> None:
         self._wait(
             f"version {version} is refused",
-            lambda: self._tags(version).get("promotion.staging.status") == "refused",
+            lambda: (
+                self._tags(version).get("promotion.staging.status") == "refused"
+                and "promotion.staging.reason" in self._tags(version)
+            ),
         )
-        for line in self._tags(version).get("promotion.staging.reason", "").splitlines():
+        for line in self._tags(version)["promotion.staging.reason"].splitlines():
             self.console.print(f"      [yellow]{line}[/yellow]", highlight=False)
         if self._find("staging", version) is not None:
             raise StepFailedError(f"version {version} was refused, yet a pull request proposes it")

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from bot.domain.board import DRIFTING
 from bot.domain.errors import PromotionError
 from bot.gateways.queue import WorkQueue
+from bot.gateways.troubles import Standing
 
 WEBHOOKS = Counter(
     "promotion_webhooks",
@@ -117,8 +118,8 @@ class _QueueCollector(Collector):
         yield away
         failing = self._queue.troubles.failing()
         keys = GaugeMetricFamily("promotion_failing_keys", "Keys whose looks fail.", labels=["state"])
-        keys.add_metric(["tried"], sum(not each.is_set_aside for each in failing))
-        keys.add_metric(["set aside"], sum(each.is_set_aside for each in failing))
+        for standing in Standing:
+            keys.add_metric([standing], sum(each.standing is standing for each in failing))
         yield keys
 
     def _board(self) -> Iterator[Metric]:

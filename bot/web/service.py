@@ -34,7 +34,7 @@ def state(queue: WorkQueue) -> dict[str, Any]:
                 "failures": failing.failures,
                 "last": _time(failing.at),
                 "what": failing.what,
-                "set_aside": failing.is_set_aside,
+                "standing": failing.standing.value,
                 "do": _DO,
             }
             for failing in queue.troubles.failing()

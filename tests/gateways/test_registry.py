@@ -72,6 +72,29 @@ def test_a_version_is_seen_as_it_was_registered(registry, client, churn):
     assert model in registry.models()
 
 
+@pytest.mark.parametrize("name", ["with spaces", "it's quoted", "emoji 🦄🚀", "a@b", "percent%25"])
+def test_a_version_is_copied_once_without_the_bots_own_tags(registry, client, churn, name):
+    original = f"{churn} {name}"
+    client.rename_registered_model(churn, original)
+    client.set_model_version_tag(original, "1", "team", "risk")
+    client.set_model_version_tag(original, "1", "promotion.production.status", "live")
+    client.update_model_version(original, "1", "the first")
+    for _ in range(2):
+        registry.copy_version(original, 1, f"prod {original}")
+    (copy,) = registry.model(f"prod {original}").versions
+    assert (copy.copied_from, dict(copy.tags), copy.status) == ((original, 1), {"team": "risk"}, VersionStatus.READY)
+    there = client.get_model_version(f"prod {original}", "1")
+    assert (there.description, bool(there.run_id)) == ("the first", True)
+    first = registry.model(original).versions[0]
+    assert registry.version_evidence(registry.model(f"prod {original}"), copy).run.run_id == first.run_id
+
+
+def test_a_version_that_is_gone_is_not_copied(registry, churn):
+    with pytest.raises(Missing):
+        registry.copy_version(churn, 7, f"prod-{churn}")
+    assert registry.model(f"prod-{churn}") is None, "nothing half-done stays"
+
+
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_any_name_that_mlflow_takes_can_be_read_and_written(registry, client, log_model, name):
     client.create_registered_model(name)

@@ -8,7 +8,7 @@ import redis
 from bot.domain.errors import NotYet, Service
 from bot.domain.keys import ModelKey
 from bot.gateways import troubles as module
-from bot.gateways.troubles import MOST_FAILURES, Troubles
+from bot.gateways.troubles import MOST_FAILURES, Standing, Troubles
 
 KEY = ModelKey("acme/models", "fraud")
 
@@ -66,7 +66,7 @@ def test_what_was_not_asked_for_long_is_not_called_away(troubles: Troubles, monk
 def test_a_failing_key_is_counted_shown_and_forgotten_when_it_works(troubles: Troubles) -> None:
     assert [troubles.failed(KEY, f"KeyError {n}") for n in range(MOST_FAILURES)] == [1, 2, 3, 4, 5]
     (failing,) = troubles.failing()
-    assert (failing.failures, failing.what, failing.is_set_aside) == (5, "KeyError 4", True)
+    assert (failing.failures, failing.what, failing.standing) == (5, "KeyError 4", Standing.SET_ASIDE)
     troubles.worked(KEY)
     assert troubles.failing() == ()
     assert troubles.of(KEY) is None

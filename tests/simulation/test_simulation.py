@@ -14,8 +14,7 @@ from tests.simulation.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
 SIDE_BY_SIDE = 2
-PARTS = ((0, 1000), (1000, 920), (3000, 80))  # first and how many: two thousand in all
-BROKEN = 1920  # a direct push that takes back a merge of that moment, while GitHub's lists lag, is refused unsaid
+PARTS = ((0, 1000), (1000, 1000))  # first and how many
 MOST_TRIED = 400  # schedules, from the first that is known to notice a mistake
 
 
@@ -33,12 +32,6 @@ def test_every_promise_is_kept_in_two_thousand_schedules() -> None:
         for ended in pool.map(lambda part: simulated(*part), parts):
             assert ended.returncode == 0, ended.stdout + ended.stderr
             assert "every promise kept" in ended.stdout
-
-
-@pytest.mark.xfail(strict=True, reason="nobody is told that the push has no effect")
-def test_a_merge_that_is_taken_back_while_lists_lag() -> None:
-    ended = simulated("--first", str(BROKEN), "--count", "1")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_a_number_always_means_the_same_schedule() -> None:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from bot.domain.errors import Service, Unreachable
 from bot.domain.keys import CommentKey, ModelKey, RepositoryKey, Urgency
 from bot.gateways.queue import WorkQueue
-from bot.gateways.troubles import MOST_FAILURES
+from bot.gateways.troubles import MOST_DAYS, MOST_FAILURES
 
 KEY = ModelKey("acme/models", "<b>fraud</b>")
 
@@ -49,14 +49,16 @@ def test_while_mlflow_is_away_webhooks_are_taken_and_it_is_said_since_when(web: 
     assert 'promotion_queue_asked{urgency="people"} 1.0' in metrics
 
 
-@pytest.mark.parametrize(("failures", "state"), [(1, "tried"), (MOST_FAILURES, "set aside")])
+@pytest.mark.parametrize(
+    ("failures", "state"), [(1, "tried"), (MOST_FAILURES, "set aside"), (MOST_FAILURES + MOST_DAYS, "given up")]
+)
 def test_a_failing_key_ends_where_people_see_it_with_what_to_do(
     web: FlaskClient, queue: WorkQueue, failures: int, state: str
 ) -> None:
     for _ in range(failures):
         queue.troubles.failed(KEY, "KeyError in observe.state, line 7")
     (failing,) = json.loads(web.get("/api/v1/service").data)["failing"]
-    assert failing["set_aside"] is (state == "set aside")
+    assert failing["standing"] == state
     assert "promotion-bot sweep" in failing["do"]
     page = web.get("/").text
     assert "KeyError in observe.state, line 7" in page

@@ -10,10 +10,10 @@ import redis
 
 from bot.domain.errors import LostLock, Misconfigured, NotYet, Refused, Service, Unreachable
 from bot.domain.keys import CommentKey, Key, ModelKey, PullRequestKey, RepositoryKey, Urgency, dump_key
+from bot.gateways import troubles
 from bot.gateways.queue import Claimed, WorkQueue
-from bot.gateways.troubles import MOST_FAILURES
+from bot.gateways.troubles import MOST_DAYS, MOST_FAILURES, Standing
 from tests.conftest import wait_until
-from workers import execution
 from workers.desk import Desk
 from workers.execution import Result, backoff, give_back, run
 
@@ -153,9 +153,22 @@ def test_a_poisoned_key_is_left_alone_by_the_sweep_after_some_tries_and_shown(
     assert failing.key == dump_key(KEY)
     assert failing.what.startswith("KeyError in test_execution.look, line ")
     assert "secret" not in failing.what, "an error's text may hold anything"
-    monkeypatch.setattr(execution, "SET_ASIDE_FOR", 0.0)
+    monkeypatch.setattr(troubles, "SET_ASIDE_FOR", 0.0)
     run(swept(queue), queue, lambda _desk: None)
     assert queue.troubles.failing() == (), "it is tried again after a day, and what works is forgotten"
+
+
+def test_a_poisoned_key_is_not_tried_for_ever(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(troubles, "SET_ASIDE_FOR", 0.0)  # a day is over
+    for _ in range(MOST_FAILURES + MOST_DAYS + 2):
+        run(swept(queue), queue, fail_with(KeyError()))
+    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + MOST_DAYS, Result.SET_ASIDE: 2}
+    (failing,) = queue.troubles.failing()
+    assert failing.standing is Standing.GIVEN_UP
+    monkeypatch.setattr(troubles, "_FORGOTTEN", -1.0)
+    assert queue.troubles.failing() == (failing,), "it stays in sight"
+    run(handed_out(queue), queue, lambda _desk: None)
+    assert queue.troubles.failing() == (), "whoever asks for it has it tried"
 
 
 def test_people_and_events_have_a_poisoned_key_tried_at_once(queue: WorkQueue) -> None:

@@ -20,7 +20,7 @@ from bot.domain.errors import NotYet
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
 _LONGEST_WAIT: Final = 2.0  # seconds that a job waits for its turn; longer ones give their worker back
-_SLOW_FOR: Final = 3600  # seconds of a second between writes after GitHub asked for a pause all the same
+_SLOW_FOR: Final = 600  # seconds of a second between writes after GitHub asked for a pause all the same
 _CREATES = re.compile(r"/repos/[^/]+/[^/]+/(pulls|issues|issues/\d+/comments|pulls/\d+/reviews)")
 _IDS = re.compile(r"/(?:\d+|[0-9a-f]{40}|refs/.*)(?=/|$)")
 
@@ -88,7 +88,7 @@ class Pace:
             waited += seconds
 
     def slow_down(self) -> None:
-        """GitHub asked for a pause all the same: from now on leave a second between writes, for an hour."""
+        """GitHub asked for a pause all the same: from now on leave a second between writes, for ten minutes."""
         if self._redis is not None:
             with asked_of_redis():
                 self._redis.set(self._key("slow"), b"1", ex=_SLOW_FOR)
