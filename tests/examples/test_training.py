@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -18,8 +19,11 @@ TYPES = ("random_forest", "logistic_regression", "gradient_boosting")
 
 
 @pytest.fixture(scope="module")
-def client(store: str) -> MlflowClient:
-    return MlflowClient(store)
+def client(store: str) -> Iterator[MlflowClient]:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store)
+    yield MlflowClient(store)
+    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="module")
