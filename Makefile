@@ -38,7 +38,7 @@ lint: $(READY) ## style, Dockerfile, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy-repository/.github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy/.github/workflows
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy

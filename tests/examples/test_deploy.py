@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bot.cli.policy import command
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy-repository"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy"
 
 
 def test_the_examples_files_are_right() -> None:
