@@ -139,6 +139,14 @@ class _Reader:
             return default
 
 
+def is_installation_token(credentials: AppCredentials | Secret) -> bool:
+    """Whether a token is one that GitHub made for an App's installation, as it does for each run of a workflow.
+
+    https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github
+    """
+    return isinstance(credentials, Secret) and credentials.reveal().startswith("ghs_")
+
+
 def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:
     """An App with its key, or a token, but not both: nobody should have to guess who the bot is."""
     app_id, token = reader.text("GITHUB_APP_ID"), reader.text("GITHUB_TOKEN")

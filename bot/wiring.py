@@ -16,7 +16,7 @@ from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
-from bot.settings import Settings
+from bot.settings import Settings, is_installation_token
 
 
 @dataclass
@@ -59,6 +59,11 @@ def build(settings: Settings) -> Gateways:
     """The gateways that `settings` describe; nothing is connected to yet."""
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
+    if is_installation_token(settings.github_credentials):
+        raise Misconfigured(
+            "GITHUB_TOKEN is an installation's token (ghs_…): it ends within hours and cannot say whose it is. Set"
+            " GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or a token of an account"
+        )
     return Gateways(settings, _cache(settings))
 
 

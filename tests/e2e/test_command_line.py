@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from bot.cli import cli
 from bot.domain.errors import Misconfigured, PromotionError
-from bot.settings import AppCredentials
+from bot.settings import AppCredentials, Secret
+from bot.wiring import build
 from tests.e2e.house import House
 
 Run = Callable[..., Result]
@@ -120,6 +122,36 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     pull.merge("dana-ds")
     world.settle()
     assert world.stage(1) == "Production"
+
+
+def test_a_workflow_promotes_with_its_own_token(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of GitHub Actions is an installation's, which cannot ask whose it is."""
+    world.register(accuracy=0.5)
+    token = world.workflow_token()
+    for name in ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {
+        "MLFLOW_TRACKING_URI": world.gateways.settings.mlflow_tracking_uri,
+        "GITHUB_API_URL": world.github.api_url,
+        "PROMOTION_REPOSITORIES": world.repository.repo.full_name,
+        "GITHUB_TOKEN": token,
+    }
+    subject = f"{world.model}@1"
+    opened = CliRunner().invoke(cli, ["promote", subject, "--to", "production", "--json"], env=environment)
+    assert opened.exit_code == 0, opened.output
+    pull = world.repository.pull(json.loads(opened.stdout)["pull_request"])
+    assert pull.author == "github-actions[bot]"
+    world.settle()
+    assert pull.check("promotion/policy") == "failure"
+    waited = CliRunner().invoke(cli, ["promote", subject, "--to", "production", "--wait"], env=environment)
+    assert waited.exit_code == 1, waited.output
+    assert "promotion/policy: failure" in waited.stdout
+
+
+def test_a_service_does_not_start_with_a_workflows_token(world: House) -> None:
+    settings = replace(world.gateways.settings, github_credentials=Secret("ghs_0123"))
+    with pytest.raises(Misconfigured, match=r"an installation's token .*GITHUB_APP_ID"):
+        build(settings)
 
 
 def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tmp_path: Path) -> None:

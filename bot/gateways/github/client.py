@@ -23,13 +23,16 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
-from bot.settings import AppCredentials, Secret
+from bot.settings import AppCredentials, Secret, is_installation_token
 
 _TIMEOUT: Final = 20  # seconds for one request
 _SHORTEST_PAUSE: Final = 60.0  # seconds, as GitHub wants it where it names no time
 _DAY: Final = 86_400
 _CONDITIONAL_TTL: Final = 7 * _DAY
 _IMMUTABLE_TTL: Final = 30 * _DAY
+# Whose an installation's token is cannot be asked with it. No account has this name, so nothing of anybody's counts as
+# its own.
+_SOME_APP: Final = "an App's installation"
 
 JSON = Any  # a decoded answer; typed by the functions that read it, never passed on
 
@@ -93,7 +96,7 @@ class GitHubClient:
 
     def _ask_login(self) -> str:
         if self.app_id is None:
-            return str(self.get("", "/user")["login"])
+            return _SOME_APP if is_installation_token(self._credentials) else str(self.get("", "/user")["login"])
         return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
 
     def permissions(self, repository: str) -> dict[str, str]:
