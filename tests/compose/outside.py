@@ -126,7 +126,7 @@ class Outside:
         deadline = time.monotonic() + LIMIT
         while not self.is_healthy(name):
             assert time.monotonic() < deadline, f"{name} is not healthy: {self.log(name)}"
-            time.sleep(0.1)
+            time.sleep(0.5)  # each look is a process, and takes CPU from what starts
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]

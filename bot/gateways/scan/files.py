@@ -174,8 +174,8 @@ class _Scan:
             said = "goes on after its pickle with something else" if whole else "cannot be followed as a pickle"
             raise CannotScan(f"{said}: {why}")
         if why and not expected:
-            # No loader gets through to the end; what it would import on the way counts where it is known to harm. A text
-            # such as MLflow's conda.yaml, “channels:”, begins like the import of a name that nothing has.
+            # No loader gets through to the end; what it would import on the way counts where it is known to harm.
+            # MLflow's conda.yaml, “channels:”, begins like the import of a name that nothing has.
             return {one for one in found.imports if one.module != "unknown" and _is_plain(one) and _is_dangerous(one)}
         return found.imports
 
