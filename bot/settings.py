@@ -15,6 +15,7 @@ from bot.domain.errors import Misconfigured
 from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
 _SHORTEST_TOKEN: Final = 16  # characters
 _REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
@@ -84,6 +85,7 @@ class Settings:
     board_tokens: tuple[Secret, ...] = ()
     board_user_header: str | None = None
     metrics_port: int | None = None
+    bot_login: str | None = None
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -107,6 +109,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         board_tokens=reader.optional("PROMOTION_BOARD_TOKEN", (), _board_tokens),
         board_user_header=reader.optional("PROMOTION_BOARD_USER_HEADER", None, _header),
         metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
+        bot_login=reader.optional("PROMOTION_BOT_LOGIN", None, _login),
     )
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
@@ -235,6 +238,12 @@ def _board_tokens(text: str) -> tuple[Secret, ...]:
             " `openssl rand -hex 32` prints"
         )
     return tokens
+
+
+def _login(text: str) -> str:
+    if not _LOGIN.fullmatch(text):
+        raise ValueError("is not a login on GitHub; for example: promotion-bot[bot]")
+    return text
 
 
 def _header(text: str) -> str:

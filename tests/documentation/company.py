@@ -84,6 +84,7 @@ def at_a_terminal(built: House, home: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GITHUB_API_URL": settings.github_api_url,
         "GITHUB_TOKEN": built.github.add_token("dana-ds"),
+        "PROMOTION_BOT_LOGIN": str(built.gateways.login()),
         "PROMOTION_REPOSITORIES": built.repository.repo.full_name,
         **{
             f"GIT_{role}_{what}": said
