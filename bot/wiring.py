@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
-from bot.settings import Settings, is_installation_token
+from bot.settings import Secret, Settings, is_installation_token
 
 
 @dataclass
@@ -49,9 +49,10 @@ class Gateways:
 
     @cached_property
     def github_client(self) -> GitHubClient:
-        """GitHub, signed in as the bot."""
-        settings = self.settings
-        return GitHubClient(settings.github_api_url, settings.github_credentials, self.cache, settings.repositories)
+        """GitHub, signed in as the bot, or as a person who looks at what the bot did."""
+        settings, credentials = self.settings, self.settings.github_credentials
+        bot = Login(settings.bot_login) if settings.bot_login and isinstance(credentials, Secret) else None
+        return GitHubClient(settings.github_api_url, credentials, self.cache, settings.repositories, bot)
 
     def github(self, repository: str) -> Repository:
         """One deploy repository."""
@@ -83,7 +84,7 @@ def build(settings: Settings) -> Gateways:
             "GITHUB_TOKEN is an installation's token (ghs_…): it ends within hours and cannot say whose it is. Set"
             " GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or a token of an account"
         )
-    return Gateways(settings, _cache(settings))
+    return Gateways(replace(settings, bot_login=None), _cache(settings))
 
 
 def without_queue(settings: Settings) -> Gateways:

@@ -28,6 +28,7 @@ from bot.gateways.parent_process import end_with
 from bot.gateways.queue import RQ_QUEUES, Claimed, WorkQueue
 from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
+from workers.alive import worker_name
 from workers.execution import TookTooLong, gateways_of, give_back, open_queue
 from workers.queued_job import ENTRY, JOB_LIMIT, KEEP_FAILURE, KEEP_RESULT, QueuedLook
 
@@ -104,6 +105,7 @@ def run_worker(settings: Settings) -> None:
             with asked_of_redis():
                 worker = KeyWorker(
                     [*RQ_QUEUES.values()],
+                    name=worker_name(),
                     connection=_waiting(settings),
                     serializer=JSONSerializer,
                     job_class=QueuedLook,

@@ -62,10 +62,18 @@ class _Request:
 
 
 class GitHubClient:
-    """The REST API as the bot sees it; one for the process, safe to use after a fork."""
+    """The REST API as the bot sees it; one for the process, safe to use after a fork.
+
+    `bot` is whose records count where the credentials are not the bot's own but a person's who only looks.
+    """
 
     def __init__(
-        self, api_url: str, credentials: AppCredentials | Secret, cache: Cache, served: Sequence[str] = ()
+        self,
+        api_url: str,
+        credentials: AppCredentials | Secret,
+        cache: Cache,
+        served: Sequence[str] = (),
+        bot: Login | None = None,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
@@ -73,7 +81,7 @@ class GitHubClient:
         self._requesters: dict[str, Requester] = {}
         self._installations: dict[str, int] = {}
         self._memo: dict[str, JSON] = {}
-        self._login: Login | None = None
+        self._login = bot
         self._urgency = Urgency.PEOPLE
         self.answered: Final[set[Service]] = set()  # since `serve` was called
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
