@@ -9,7 +9,7 @@ N ?= 2000
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test emulators simulate chaos fuzz lint types imports format benchmark sbom lock clean
+.PHONY: help demo test emulators simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -40,11 +40,12 @@ chaos: $(READY) ## real processes, killed and disturbed for some minutes, then t
 fuzz: $(READY) ## whatever comes from outside, twenty times as much of it as in the tests
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 3600 tests/fuzz $(ARGS)
 
-lint: $(READY) ## style, Dockerfile, workflows
+lint: $(READY) ## style, Dockerfile, workflows, chart
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy/.github/workflows
+	$(BIN)/python -m charts.lint
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy
@@ -55,6 +56,18 @@ imports: $(READY) ## the direction of imports
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+chart: $(READY) ## the chart's README from its values
+	$(BIN)/python -m charts.values_table
+
+promtool: build/promtool ## Prometheus' checker of alert rules: one file of Debian's or Ubuntu's package, nothing is installed
+
+build/promtool:
+	mkdir -p build
+	cd build && apt-get download prometheus
+	dpkg-deb --fsys-tarfile build/prometheus_*.deb | tar --extract --to-stdout ./usr/bin/promtool > $@
+	rm build/prometheus_*.deb
+	chmod +x $@
 
 benchmark: $(READY) ## speed, memory and cost, as a table
 	$(BIN)/python -m benchmarks
@@ -69,6 +82,8 @@ lock: $(READY) ## pin the dependencies anew
 		--all-extras pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --output-file requirements/runtime.txt
+	echo setuptools | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --constraints requirements/dev.txt - --output-file requirements/build.txt
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -124,20 +124,36 @@ def run_worker(settings: Settings) -> None:
 # --- the scheduler ----------------------------------------------------------------------------------------------------
 
 
+class SweepSchedule:
+    """When this scheduler has everything looked at: at its start, and once in an interval together with all others."""
+
+    def __init__(self, queue: WorkQueue, settings: Settings) -> None:
+        self._queue = queue
+        self._keys = [RepositoryKey(repository) for repository in settings.repositories]
+        self._interval = settings.sweep_interval.total_seconds()
+        self._next: float | None = None  # on the monotonic clock
+
+    def ask_if_due(self, now: float) -> None:
+        """Ask for a sweep, unless it is too early or another scheduler has asked; `now` is monotonic."""
+        if self._next is not None and now < self._next:
+            return
+        left = 0.0 if self._next is None else self._queue.until_next_sweep()
+        if not left:
+            self._queue.request_sweep(self._keys, self._interval)
+            left = self._interval
+        self._next = now + left
+
+
 def run_scheduler(settings: Settings) -> None:
     """Hand due keys to RQ, and have everything looked at once in a sweep's interval, the first time at once."""
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     queue = open_queue(settings)
     jobs = job_queues(settings)
-    interval = settings.sweep_interval.total_seconds()
-    next_sweep = time.monotonic()
+    sweeps = SweepSchedule(queue, settings)
     while not stopped.is_set():
         try:
-            if time.monotonic() >= next_sweep:
-                repositories = (RepositoryKey(repository) for repository in settings.repositories)
-                queue.request(*repositories, urgency=Urgency.SWEEP)
-                next_sweep = time.monotonic() + interval
+            sweeps.ask_if_due(time.monotonic())
             if not dispatch(queue, jobs):
                 stopped.wait(_POLL)
         except Unreachable as error:

@@ -18,7 +18,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -40,6 +40,7 @@ LATER: Final = f"{PREFIX}later"  # hash: key -> how urgent it is when its time h
 ATTEMPTS: Final = f"{PREFIX}attempts"  # hash: key -> failures in a row to reach something
 RESULTS: Final = f"{PREFIX}results"  # hash: kind, result -> how many looks ended so
 SECONDS: Final = f"{PREFIX}seconds"  # hash: kind, result -> seconds that these looks took
+SWEPT: Final = f"{PREFIX}swept"  # string, for a sweep's interval after somebody's scheduler asked for one
 RQ_QUEUES: Final = {urgency: f"promotion-{urgency.name.lower()}" for urgency in Urgency}  # RQ serves them in order
 _RQ_LISTS: Final = tuple(f"rq:queue:{name}" for name in RQ_QUEUES.values())  # RQ's own names for waiting job ids
 _KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS, LATER)
@@ -245,6 +246,18 @@ class WorkQueue:
         distance = max(0.0, when.timestamp() - time.time())
         with asked_of_redis():
             self._later(keys=_KEYS, args=[dump_key(key), distance, urgency_of(key).value])
+
+    def request_sweep(self, keys: Iterable[Key], interval: float) -> None:
+        """Have everything looked at, and let other schedulers know that they need not for `interval` seconds."""
+        self.request(*keys, urgency=Urgency.SWEEP)
+        with asked_of_redis():
+            self._redis.set(SWEPT, b"1", px=max(1, int(interval * 1000)))
+
+    def until_next_sweep(self) -> float:
+        """In how many seconds the next sweep is due; 0 where no scheduler asked for one within its interval."""
+        with asked_of_redis():
+            left: Any = self._redis.pttl(SWEPT)
+        return float(max(0, left)) / 1000
 
     def ready(self) -> None:
         """Raise Unreachable unless Redis answers."""
