@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 EMULATORS := $(VENV)/emulators
 N ?= 2000
 # A process a core, each with servers of its own; the tests of one file stay together.
@@ -64,7 +65,7 @@ promtool: build/promtool ## Prometheus' checker of alert rules: one file of Debi
 
 build/promtool:
 	mkdir -p build
-	cd build && apt-get download prometheus
+	cd build && (apt-get download prometheus || ($(SUDO) apt-get update -qq && apt-get download prometheus))
 	dpkg-deb --fsys-tarfile build/prometheus_*.deb | tar --extract --to-stdout ./usr/bin/promtool > $@
 	rm build/prometheus_*.deb
 	chmod +x $@

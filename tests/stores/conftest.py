@@ -19,6 +19,7 @@ from bot.sandbox.mlflow_server import MlflowServer
 from bot.sandbox.training import Recipe, train
 from tests.services import mlflow_server
 from tests.stores.emulators import EMULATORS, STORE_VARIABLES, Emulator, NotInstalled
+from tests.tools import is_missing
 
 KINDS = ("local", "proxy", *EMULATORS)
 
@@ -56,9 +57,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
                 try:
                     started[kind] = stack.enter_context(EMULATORS[kind](tmp_path_factory.mktemp(kind)))
                 except NotInstalled as missing:
-                    if os.environ.get("CI"):
-                        pytest.fail(str(missing))
-                    pytest.skip(str(missing))
+                    is_missing("emulators", str(missing))
             return started[kind]
 
         yield emulator

@@ -19,7 +19,6 @@ from bot.sandbox.mlflow_server import free_port
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
-INSTALL_AZURITE = "make emulators"
 _AZURITE = Path("node_modules/azurite/dist/src/blob/main.js")
 # The account that Azurite has, with the key that its documentation publishes
 # (https://learn.microsoft.com/azure/storage/common/storage-use-azurite).
@@ -133,9 +132,7 @@ def _azurite() -> list[str]:
         return [found]
     main, node = Path(sys.prefix) / "emulators" / _AZURITE, shutil.which("node")
     if node is None or not main.is_file():
-        raise NotInstalled(
-            f"Azurite, the stand-in for Azure, is not installed: run `{INSTALL_AZURITE}`, which needs npm"
-        )
+        raise NotInstalled("Azurite, the stand-in for Azure, is not installed; it comes from npm")
     return [node, str(main)]
 
 
