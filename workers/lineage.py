@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bot.domain.lineage import Lineage, lineage_of, origin_of
-from bot.domain.versions import ModelVersion, RegisteredModel
-from bot.domain.versions import copied_version
+from bot.domain.versions import ModelVersion, RegisteredModel, copied_version
 from bot.gateways.kin import Relatives
 from bot.gateways.registry import Registry
 
