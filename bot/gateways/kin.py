@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _RUNS_A_PAGE: Final = 1_000
 # MLflow's filter language has no escape for quotes: what holds other signs is not searched for.
 _SEARCHABLE = re.compile(r"[A-Za-z0-9_.:/ -]{1,500}", re.ASCII)
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)  # a tag that names a run may hold anything
 _DATA: Final = ("data_hash", "data_version")
 
 
@@ -29,13 +30,14 @@ class Relatives:
         run = self._run(training.run_id) if training is not None else None
         if training is None or run is None:
             return Kin()
-        parent = self._run(training.parent) if training.parent else None
+        named = training.parent if _RUN_ID.fullmatch(training.parent) else ""
+        parent = self._run(named) if named else None
         experiment = run.info.experiment_id
         data = next((name for name in _DATA if name in origin.data), None)
         return Kin(
             run_is_deleted=run.info.lifecycle_stage == "deleted",
             parent_name=parent.info.run_name or "" if parent is not None else "",
-            below_parent=self._tagged(experiment, "mlflow.parentRunId", training.parent),
+            below_parent=self._tagged(experiment, "mlflow.parentRunId", named),
             on_same_data=self._tagged(experiment, data, origin.data[data]) if data is not None else frozenset(),
         )
 
