@@ -1,7 +1,7 @@
 """Digest and download of a model of 1,000 files and 1 GB from each kind of store, beside the store's own client.
 
-The stores are the emulators of the tests, on this machine, so what is compared is what the clients cost. Each measure
-is a process of its own. `BENCHMARK_MEGABYTES` makes the model smaller, `BENCHMARK_STORES` names some of the stores.
+The stores are the emulators of the tests, on this machine, so what is compared is what the clients cost: theirs in one
+process, ours in another. `BENCHMARK_MEGABYTES` makes the model smaller, `BENCHMARK_STORES` names some of the stores.
 """
 
 from __future__ import annotations
@@ -45,7 +45,15 @@ def run() -> Iterator[tuple[str, str]]:
             except NotInstalled as missing:
                 yield kind, str(missing)
                 continue
-            rounds = [{what: place.measure(what) for what in ("theirs", "digest", "download")} for _ in range(ROUNDS)]
+            theirs_process, ours_process = (stack.enter_context(place.reader()) for _ in range(2))
+            rounds = [
+                {
+                    "theirs": place.measure(theirs_process, "theirs"),
+                    "digest": place.measure(ours_process, "digest"),
+                    "download": place.measure(ours_process, "download"),
+                }
+                for _ in range(ROUNDS)
+            ]
         theirs, digest, download = (
             min(each[what]["seconds"] for each in rounds) for what in ("theirs", "digest", "download")
         )
@@ -83,13 +91,21 @@ class _Place:
         self._environment["MLFLOW_TRACKING_URI"] = registry
         _register(registry, self._uri)
 
-    def measure(self, what: str) -> dict[str, float]:
-        """Seconds and bytes of memory of one process, without the start of Python and the import of libraries."""
-        target = self._folder / "target"
-        command = [sys.executable, "-m", __name__, what, self._kind, self._uri, str(target)]
-        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=self._environment)
-        shutil.rmtree(target, ignore_errors=True)
-        measured: dict[str, float] = json.loads(answer.stdout)
+    def reader(self) -> subprocess.Popen[str]:
+        """A process that measures what it is told to; closing its input ends it."""
+        command = [sys.executable, "-m", __name__, self._kind, self._uri, str(self._folder / "target")]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, text=True
+        )
+
+    def measure(self, reader: subprocess.Popen[str], what: str) -> dict[str, float]:
+        """Seconds that it took, and the largest memory of that process so far in bytes."""
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        reader.stdin.write(f"{what}\n")
+        reader.stdin.flush()
+        measured: dict[str, float] = json.loads(reader.stdout.readline())
+        shutil.rmtree(self._folder / "target", ignore_errors=True)
         return measured
 
 
@@ -203,24 +219,27 @@ CLIENTS: dict[str, tuple[str, Callable[[str, Path], None]]] = {
 }
 
 
-def _measured(what: str, kind: str, uri: str, target: Path) -> None:
+def _read(kind: str, uri: str, target: Path) -> None:
+    """Measure, for each line of the input, what it names; Python's start and the imports are not part of it."""
     registry = Registry(os.environ["MLFLOW_TRACKING_URI"])
     model = registry.model("stores")
     version = model.version(1) if model else None
     assert version is not None
     artifacts = Artifacts(registry)
     artifacts.fetch(version, "MLmodel", 1_000)  # what is imported late is imported now
-    started = time.perf_counter()
-    match what:
-        case "theirs":
-            CLIENTS[kind][1](uri, target)
-        case "digest":
-            artifacts.digest(version)
-        case "download":
-            download(Download("the model", artifacts.files(version)), target, Existing.STAYS)
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+    for line in sys.stdin:
+        started = time.perf_counter()
+        match line.strip():
+            case "theirs":
+                CLIENTS[kind][1](uri, target)
+            case "digest":
+                artifacts.digest(version)
+            case "download":
+                download(Download("the model", artifacts.files(version)), target, Existing.STAYS)
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
 
 
 if __name__ == "__main__":
-    _measured(*sys.argv[1:4], Path(sys.argv[4]))  # type: ignore[call-arg]
+    _read(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
