@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ def environment(container: Mapping[str, Any], directory: Path, **instead: str) -
 def start(arguments: list[str], environ: Mapping[str, str], directory: Path) -> subprocess.Popen[bytes]:
     """The image's entry point on a read-only file system, without any capability, with a /tmp of its own.
 
-    Who is not root cannot make a file system read-only, and gets a home that cannot be written.
+    Where nobody may make a file system read-only, only the home cannot be written.
     """
     home, tmp = directory / "home", directory / "tmp"
     home.mkdir(mode=0o500)
     tmp.mkdir()
     command = [str(Path(sys.executable).parent / "promotion-bot"), *arguments]
-    if os.geteuid() == 0:
+    if _may_mount():
         dropped = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *command]
         command = ["unshare", "--mount", "sh", "-ec", _READ_ONLY, "sh", *dropped]
     return subprocess.Popen(
@@ -55,6 +56,12 @@ def start(arguments: list[str], environ: Mapping[str, str], directory: Path) -> 
         cwd=home,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(tmp), **environ},
     )
+
+
+@cache
+def _may_mount() -> bool:
+    """Whether this is root, with the rights that root has outside of a container."""
+    return os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
 
 
 def free_port() -> int:
