@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 N ?= 2000
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
 
 help: ## list the commands
