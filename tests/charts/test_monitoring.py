@@ -13,7 +13,6 @@ from typing import Any
 
 import promql_parser
 import pytest
-import redis
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +20,8 @@ from bot.domain.board import DRIFTING, Cell
 from bot.domain.errors import Service
 from bot.domain.keys import ModelKey, RepositoryKey
 from bot.gateways.queue import WorkQueue
-from bot.settings import Settings
+from bot.gateways.redis_connection import connect
+from bot.settings import Needs, Secret, load_settings
 from bot.web.app import create_app
 from tests.charts.rendering import CHART, ROOT, example, manifests, the
 from tests.tools import is_missing
@@ -41,16 +41,18 @@ QUERIES = {
 }
 
 
-@pytest.fixture
-def exported(settings: Settings, valkey: redis.Redis) -> Mapping[str, set[str]]:
+@pytest.fixture(scope="module")
+def exported(valkey_url: Secret) -> Mapping[str, set[str]]:
     """The labels of each series that the service exports once everything has happened to it."""
-    queue = WorkQueue(valkey)
+    queue = WorkQueue(connect(valkey_url))
     queue.request(RepositoryKey("acme/models"))
     queue.record("Model", "done", 1.0)
     queue.troubles.is_away(Service.MLFLOW, "nobody answers")
     queue.troubles.failed(ModelKey("acme/models", "fraud"), "KeyError")
     cell = Cell("fraud", "production", since=datetime.now(UTC), notes=(f"{DRIFTING}the alias",))
     queue.boards.show("acme/models", "fraud", [cell])
+    secrets = {"MLFLOW_WEBHOOK_SECRET": "mlflow-new", "GITHUB_WEBHOOK_SECRET": "github-new"}
+    settings = load_settings({**secrets, "PROMOTION_REPOSITORIES": "acme/models"}, Needs.WEBHOOKS)
     web = create_app(settings, queue).test_client()
     web.post("/webhooks/github", **github("push", push()))
     series: dict[str, set[str]] = {"up": {"job"}}
