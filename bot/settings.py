@@ -16,6 +16,7 @@ from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?", re.ASCII)
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
 _SHORTEST_TOKEN: Final = 16  # characters
 _REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
@@ -87,6 +88,7 @@ class Settings:
     metrics_port: int | None = None
     dvc_roots: tuple[Path, ...] = ()
     dvc_hosts: tuple[str, ...] = ()
+    bot_login: str | None = None
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -112,6 +114,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
         dvc_roots=reader.optional("PROMOTION_DVC_ROOTS", (), _roots),
         dvc_hosts=reader.optional("PROMOTION_DVC_HOSTS", (), _hosts),
+        bot_login=reader.optional("PROMOTION_BOT_LOGIN", None, _login),
     )
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
@@ -240,6 +243,12 @@ def _board_tokens(text: str) -> tuple[Secret, ...]:
             " `openssl rand -hex 32` prints"
         )
     return tokens
+
+
+def _login(text: str) -> str:
+    if not _LOGIN.fullmatch(text):
+        raise ValueError("is not a login on GitHub; for example: promotion-bot[bot]")
+    return text
 
 
 def _header(text: str) -> str:

@@ -71,6 +71,7 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("PROMOTION_BOARD_USER_HEADER", "X_Forwarded_User"),
         ("PROMOTION_METRICS_PORT", "70000"),
         ("PROMOTION_METRICS_PORT", "http"),
+        ("PROMOTION_BOT_LOGIN", "promotion bot"),
     ],
 )
 def test_what_is_wrong_is_named_with_an_example_and_no_secret(environ: Environ, name: str, value: str) -> None:

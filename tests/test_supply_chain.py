@@ -31,8 +31,16 @@ def test_every_package_is_locked_to_a_version_and_hashes(name: str) -> None:
 
 
 def test_only_what_is_locked_gets_into_the_image() -> None:
-    installs = re.findall(r"pip install (.*)", (ROOT / "Dockerfile").read_text())
-    assert installs == ["--no-deps --require-hashes -r requirements/runtime.txt", "--no-deps ."]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    installs = re.findall(r"pip .*?(install|wheel) ([^\\\n]*[^\\\s])", dockerfile)
+    assert installs == [
+        ("install", "--no-deps --require-hashes -r requirements/build.txt"),
+        ("install", "--no-deps --require-hashes -r requirements/runtime.txt"),
+        ("wheel", "--no-deps --no-build-isolation --wheel-dir /wheels ."),
+        ("install", "--no-deps /wheels/*.whl"),
+    ]
+    assert locked("build.txt").keys() == {"setuptools"}
+    assert locked("build.txt")["setuptools"] == locked("dev.txt")["setuptools"]
 
 
 def test_the_bill_of_materials_names_every_locked_package(tmp_path: Path) -> None:

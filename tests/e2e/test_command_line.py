@@ -74,6 +74,25 @@ def test_status_history_and_compare_tell_what_became_of_a_model(world: House, ru
     assert "accuracy" in run("compare", world.model, "1", "2").stdout
 
 
+def test_a_person_sees_what_the_bot_recorded(
+    world: House, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.register()
+    world.to_production(1)
+    own = run("status", world.model, login="dana-ds")
+    assert "v1 (1.0.0)" not in own.stdout
+    assert "dana-ds has never recorded anything" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("PROMOTION_BOT_LOGIN", str(world.gateways.login()))
+    shown = run("status", world.model, "--json", login="dana-ds")
+    assert [cell["live"]["version"] for cell in json.loads(shown.stdout)] == [1, 1]
+    world.register(f1_score=0.5)
+    judged = run("validate", world.model, "2", "--environment", "production", "--json", login="dana-ds")
+    outcomes = {each["check"]: each["status"] for each in json.loads(judged.stdout)["verdict"]["outcomes"]}
+    assert outcomes["beats-champion"] == "fail"
+    assert not caplog.text
+
+
 def test_drift_is_told_and_nothing_is_changed(world: House, run: Run) -> None:
     world.register()
     world.to_production(1)
@@ -165,8 +184,10 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     assert json.loads(done.stdout)["digest"] == entry.digest
     assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
     assert run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two")).exit_code == 0
-    again = run("download", world.model, "--version", "1", "--to", str(target))
-    assert "is there already" in str(again.exception)
+    assert run("download", world.model, "--stage", "staging", "--to", str(target)).exit_code == 0
+    (target / "data" / "weights.bin").write_bytes(b"2" * 100_000)
+    other = run("download", world.model, "--version", "1", "--to", str(target))
+    assert "is there already and holds something else" in str(other.exception)
     manifest = world.repository.file("versions.yaml") or ""
     world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
     wrong = run("download", world.model, "--environment", "staging", "--to", str(tmp_path / "three"))

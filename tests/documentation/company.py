@@ -1,0 +1,94 @@
+"""What the pages' commands find: a real registry, the GitHub stand-in with the example's repository, and the bot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from mlflow import MlflowClient
+
+from bot.settings import Secret
+from tests.documentation.pages import ROOT
+from tests.e2e.house import House, house
+
+MODEL = "breast-cancer"
+DEPLOY = ROOT / "examples" / "deploy"
+# What only GitHub itself can answer: the training repository's commits, and what the team's own workflow found.
+NOT_HERE = ("from-main", "answers-fast")
+
+
+def deploy_files() -> dict[str, str]:
+    """The example's deploy repository, with no wait between environments and no closed window."""
+    pipeline = yaml.safe_load((DEPLOY / "promotion.yaml").read_text())
+    production = pipeline["environments"][-1]
+    production["propose"]["soak"] = "0s"
+    del production["freeze"]
+    policy = yaml.safe_load((DEPLOY / "policies" / "production.yaml").read_text())
+    policy["checks"] = [check for check in policy["checks"] if check["id"] not in NOT_HERE]
+    return {
+        "promotion.yaml": yaml.safe_dump(pipeline, sort_keys=False).replace("@acme/ml-leads", "carol"),
+        "versions.yaml": (DEPLOY / "versions.yaml").read_text(),
+        "policies/staging.yaml": (DEPLOY / "policies" / "staging.yaml").read_text(),
+        "policies/production.yaml": yaml.safe_dump(policy, sort_keys=False),
+    }
+
+
+@contextmanager
+def company(registry_url: str, cache_url: Secret) -> Iterator[House]:
+    """A company that has promoted nothing yet; its models are gone from the registry at the end."""
+    with house(registry_url, cache_url, deploy_files(), model=MODEL) as built:
+        try:
+            yield built
+        finally:
+            client = MlflowClient(registry_url)
+            for model in client.search_registered_models():
+                client.delete_registered_model(model.name)
+
+
+def a_version_goes_to_production(built: House) -> None:
+    version = built.register(
+        0.96, recall=0.94, tags={"git_dirty": "false", "data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
+    )
+    built.to_production(version)
+
+
+def approved_and_merged(built: House) -> None:
+    (proposal,) = [p for p in built.repository.pulls() if "production" in p.head_ref]
+    built.approve_and_merge(proposal)
+    built.settle()
+
+
+# What the pages' `<!-- meanwhile: … -->` name.
+MEANWHILE: Mapping[str, Callable[[House], None]] = {
+    "the bot looks": House.event,
+    "alice and bob approve, bob merges": approved_and_merged,
+    "a version goes to production": a_version_goes_to_production,
+}
+
+
+def at_a_terminal(built: House, home: Path) -> dict[str, str]:
+    """The environment of dana, a data scientist who may write to the deploy repository."""
+    settings = built.gateways.settings
+    inherited = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR", "PYTHONPATH") if name in os.environ}
+    return {
+        **inherited,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "USER": "dana",
+        "NO_COLOR": "1",
+        "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GITHUB_API_URL": settings.github_api_url,
+        "GITHUB_TOKEN": built.github.add_token("dana-ds"),
+        "PROMOTION_BOT_LOGIN": str(built.gateways.login()),
+        "PROMOTION_REPOSITORIES": built.repository.repo.full_name,
+        **{
+            f"GIT_{role}_{what}": said
+            for role in ("AUTHOR", "COMMITTER")
+            for what, said in (("NAME", "Dana Smith"), ("EMAIL", "dana@example.com"))
+        },
+    }
