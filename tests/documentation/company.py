@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -49,11 +50,26 @@ def company(registry_url: str, cache_url: Secret) -> Iterator[House]:
                 client.delete_registered_model(model.name)
 
 
+GOOD = {"git_dirty": "false", "data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
+
+
 def a_version_goes_to_production(built: House) -> None:
-    version = built.register(
-        0.96, recall=0.94, tags={"git_dirty": "false", "data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
-    )
-    built.to_production(version)
+    built.to_production(built.register(0.96, recall=0.94, tags=GOOD))
+
+
+def registered(*inputs: str, release: str = "") -> Callable[[House], None]:
+    """A version with a signature of these columns, `?` behind an optional one, that the bot has looked at."""
+    columns = [{"name": n.removesuffix("?"), "type": "double", "required": not n.endswith("?")} for n in inputs]
+    signature = {"inputs": json.dumps(columns), "outputs": json.dumps([{"type": "long"}])}
+    files = {"MLmodel": yaml.safe_dump({"flavors": {}, "signature": signature}).encode()}
+
+    def register(built: House) -> None:
+        version = built.register(0.96, recall=0.94, tags=GOOD, files=files)
+        if release:
+            built.mlflow.set_model_version_tag(MODEL, str(version), "release", release)
+        built.event()
+
+    return register
 
 
 def approved_and_merged(built: House) -> None:
@@ -67,6 +83,10 @@ MEANWHILE: Mapping[str, Callable[[House], None]] = {
     "the bot looks": House.event,
     "alice and bob approve, bob merges": approved_and_merged,
     "a version goes to production": a_version_goes_to_production,
+    "a first version is registered": registered("mean radius"),
+    "one that takes another column is registered": registered("mean radius", "mean texture?"),
+    "one that needs another column is registered": registered("mean radius", "mean texture"),
+    "one that is called 3.0.0 is registered": registered("mean radius", "mean texture", release="3.0.0"),
 }
 
 
