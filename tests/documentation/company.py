@@ -28,6 +28,7 @@ def deploy_files() -> dict[str, str]:
     production = pipeline["environments"][-1]
     production["propose"]["soak"] = "0s"
     del production["freeze"]
+    pipeline["identities"]["dana"] = "dana-ds"
     policy = yaml.safe_load((DEPLOY / "policies" / "production.yaml").read_text())
     policy["checks"] = [check for check in policy["checks"] if check["id"] not in NOT_HERE]
     return {
@@ -50,21 +51,35 @@ def company(registry_url: str, cache_url: Secret) -> Iterator[House]:
                 client.delete_registered_model(model.name)
 
 
-GOOD = {"git_dirty": "false", "data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
+GOOD = {"data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
+
+
+def files_of(*inputs: str) -> dict[str, bytes]:
+    """The files of a model that takes these columns, `?` behind an optional one."""
+    columns = [{"name": n.removesuffix("?"), "type": "double", "required": not n.endswith("?")} for n in inputs]
+    signature = {"inputs": json.dumps(columns), "outputs": json.dumps([{"type": "long"}])}
+    return {
+        "MLmodel": yaml.safe_dump({"flavors": {}, "signature": signature}).encode(),
+        "requirements.txt": b"skops==0.14.0\n",
+    }
 
 
 def a_version_goes_to_production(built: House) -> None:
-    built.to_production(built.register(0.96, recall=0.94, tags=GOOD))
+    version = built.register(0.96, recall=0.94, tags=GOOD, files=files_of("mean radius"))
+    built.mlflow.set_model_version_tag(MODEL, str(version), "git_dirty", "false")
+    built.to_production(version)
+
+
+def a_poor_version_is_registered(built: House) -> None:
+    built.register(0.5, recall=0.5, tags=GOOD)
+    built.event()
 
 
 def registered(*inputs: str, release: str = "") -> Callable[[House], None]:
-    """A version with a signature of these columns, `?` behind an optional one, that the bot has looked at."""
-    columns = [{"name": n.removesuffix("?"), "type": "double", "required": not n.endswith("?")} for n in inputs]
-    signature = {"inputs": json.dumps(columns), "outputs": json.dumps([{"type": "long"}])}
-    files = {"MLmodel": yaml.safe_dump({"flavors": {}, "signature": signature}).encode()}
+    """A version that takes these columns is registered, and the bot looks at it."""
 
     def register(built: House) -> None:
-        version = built.register(0.96, recall=0.94, tags=GOOD, files=files)
+        version = built.register(0.96, recall=0.94, tags=GOOD, files=files_of(*inputs))
         if release:
             built.mlflow.set_model_version_tag(MODEL, str(version), "release", release)
         built.event()
@@ -83,6 +98,7 @@ MEANWHILE: Mapping[str, Callable[[House], None]] = {
     "the bot looks": House.event,
     "alice and bob approve, bob merges": approved_and_merged,
     "a version goes to production": a_version_goes_to_production,
+    "a poor version is registered": a_poor_version_is_registered,
     "a first version is registered": registered("mean radius"),
     "one that takes another column is registered": registered("mean radius", "mean texture?"),
     "one that needs another column is registered": registered("mean radius", "mean texture"),

@@ -34,6 +34,7 @@ def cache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_do_what_it_says(
     page: str, registry_url: str, cache_url: Secret, tmp_path: Path
