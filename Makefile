@@ -34,11 +34,13 @@ chaos: $(READY) ## real processes, killed and disturbed for some minutes, then t
 fuzz: $(READY) ## whatever comes from outside, twenty times as much of it as in the tests
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 3600 tests/fuzz $(ARGS)
 
-lint: $(READY) ## style, Dockerfile, workflows
+lint: $(READY) ## style, Dockerfile, workflows, scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy/.github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows examples/*/.github/workflows
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml examples/*/.github/workflows/*.yml
+	$(BIN)/shellcheck .ci/run examples/breast-cancer/*.sh examples/breast-cancer/scripts/*.sh
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy

@@ -16,6 +16,7 @@ from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
 _LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
 _SHORTEST_TOKEN: Final = 16  # characters
 _REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
@@ -86,6 +87,8 @@ class Settings:
     board_user_header: str | None = None
     metrics_port: int | None = None
     bot_login: str | None = None
+    dvc_roots: tuple[Path, ...] = ()
+    dvc_hosts: tuple[str, ...] = ()
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -110,6 +113,8 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         board_user_header=reader.optional("PROMOTION_BOARD_USER_HEADER", None, _header),
         metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
         bot_login=reader.optional("PROMOTION_BOT_LOGIN", None, _login),
+        dvc_roots=reader.optional("PROMOTION_DVC_ROOTS", (), _roots),
+        dvc_hosts=reader.optional("PROMOTION_DVC_HOSTS", (), _hosts),
     )
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
@@ -256,6 +261,26 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
         raise ValueError("is not a port; for example: 9090")
     return int(text)
+
+
+def _roots(text: str) -> tuple[Path, ...]:
+    roots = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    wrong = [str(root) for root in roots if not root.is_absolute() or ".." in root.parts or root == Path(root.anchor)]
+    if wrong or not roots:
+        found = ", ".join(wrong) or "nothing in it"
+        raise ValueError(f"is not a list of whole paths below /, comma separated: {found}; for example: /srv/dvc")
+    return roots
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    parts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    wrong = [part for part in parts if not _HOST.fullmatch(part)]
+    if wrong or not parts:
+        found = ", ".join(wrong) or "nothing in it"
+        raise ValueError(
+            f"is not a list of hosts, comma separated: {found}; for example: dvc.example.com,minio.internal:9000"
+        )
+    return tuple(parts)
 
 
 def _repositories(text: str) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from bot.domain.errors import Misconfigured
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache, sealing_key
+from bot.gateways.dvc.remotes import Access
+from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
@@ -37,6 +39,11 @@ class Gateways:
     def artifacts(self) -> Artifacts:
         """The stores that hold model versions' files."""
         return Artifacts(self.registry)
+
+    @cached_property
+    def dvc(self) -> Dvc:
+        """DVC's files in training repositories, and its remotes."""
+        return Dvc(Access(self.settings.dvc_roots, self.settings.dvc_hosts))
 
     @cached_property
     def github_client(self) -> GitHubClient:

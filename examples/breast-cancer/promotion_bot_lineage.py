@@ -303,7 +303,7 @@ def find_tracked(place: Path, root: Path) -> Tracked:
 def _entry(text: str, pointer: Path, place: Path) -> Mapping[str, Any] | None:
     """The output `place` in a .dvc file or a dvc.lock; None where it is not in there."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - it makes texts of everything: an md5 may look like a number
     except yaml.YAMLError as error:
         raise Unknown(f"{pointer.name} is no YAML; does it hold a merge conflict?") from error
     if not isinstance(document, dict):

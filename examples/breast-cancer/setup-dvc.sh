@@ -37,7 +37,8 @@ dvc config core.analytics false
 dvc config core.autostage true
 # Credentials belong into .dvc/config.local, which git ignores: dvc remote modify --local storage …
 dvc remote list | grep -q '^storage\s' || dvc remote add --quiet --default storage "$remote"
-git add .
+git rev-parse --verify --quiet HEAD >/dev/null && added=(.dvc .dvcignore) || added=(.)
+git add "${added[@]}"
 git diff --cached --quiet || git commit --quiet --message "Training code, with DVC for data and models"
 
 if ! git rev-parse --verify --quiet refs/tags/data-v1.0 >/dev/null; then

@@ -24,6 +24,24 @@ def test_the_examples_files_are_right() -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_the_policies_do_what_their_cases_say_and_every_check_can_fail() -> None:
+    result = CliRunner().invoke(command, ["test", str(EXAMPLE / "policies"), "--coverage", "--root", str(EXAMPLE)])
+    assert result.exit_code == 0, result.output
+
+
+def test_every_path_has_an_owner_who_is_there() -> None:
+    lines = (EXAMPLE / ".github/CODEOWNERS").read_text().splitlines()
+    owned = [line.split()[0] for line in lines if line.startswith("/")]
+    assert all((EXAMPLE / path.strip("/")).exists() for path in owned)
+    assert {"/versions.yaml", "/promotion.yaml", "/policies/", "/.github/"} <= set(owned)
+
+
+def test_the_pipeline_owns_what_the_training_registers() -> None:
+    pipeline = yaml.safe_load((EXAMPLE / "promotion.yaml").read_text())
+    assert 'MODEL_NAME = "breast-cancer"' in (EXAMPLE.parent / "breast-cancer/register.py").read_text()
+    assert pipeline["models"] == ["breast-cancer"]
+
+
 def test_the_policy_waits_for_the_workflows_job() -> None:
     workflow = yaml.safe_load((EXAMPLE / ".github/workflows/try-the-model.yml").read_text())
     policy = yaml.safe_load((EXAMPLE / "policies/production.yaml").read_text())

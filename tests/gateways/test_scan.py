@@ -187,6 +187,7 @@ def test_what_cannot_be_looked_into_is_refused(tmp_path: Path, name: str, conten
         ("empty.pkl", b""),
         ("data.json", json.dumps({"columns": ["a"], "data": [[1]]}).encode()),
         ("values.npy", (lambda b: (np.save(b, np.arange(9.0)), b.getvalue())[1])(io.BytesIO())),
+        ("conda.yaml", b"channels:\n- conda-forge\ndependencies:\n- python=3.11.7\n- pip<=24\n"),
     ],
 )
 def test_what_holds_no_code_passes(tmp_path: Path, name: str, content: bytes) -> None:

@@ -52,7 +52,8 @@ def of_model(found: object, **tags: str | None) -> Evidence:
 
 TABLE = [
     ("as recorded", CHECK, recorded(), Status.PASS, "data/all.csv at c0ffeec0ffee is md5:0123"),
-    ("a directory", CHECK, recorded(DIRECTORY, data_hash=f"{HASH}.dir", data_version=MD5[:12]), Status.PASS, ".dir, called 012345"),
+    ("a directory", CHECK, recorded(DIRECTORY, data_hash=f"{HASH}.dir", data_version=MD5[:12]), Status.PASS,
+     ".dir, called 012345"),
     ("version is a prefix", CHECK, recorded(UNTAGGED, data_version=MD5[:12]), Status.PASS, ""),
     ("version is the hash", CHECK, recorded(UNTAGGED, data_version=HASH), Status.PASS, ""),
     ("prefix too short", CHECK, recorded(UNTAGGED, data_version=MD5[:6]), Status.FAIL,

@@ -143,7 +143,7 @@ class Schedule:
     def _come_to_rest(self) -> None:
         """Nothing fails any more; what was under way ends, and sweeps find the rest."""
         world = self.world
-        world.stale, world.bot_skew = 0, timedelta()
+        world.stale, world.lags, world.bot_skew = 0, False, timedelta()
         for model in world.mlflow.models.values():
             for version in model.versions.values():
                 version.status = RunStatus.FINISHED

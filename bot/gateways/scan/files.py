@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, Protocol
@@ -174,9 +174,9 @@ class _Scan:
             said = "goes on after its pickle with something else" if whole else "cannot be followed as a pickle"
             raise CannotScan(f"{said}: {why}")
         if why and not expected:
-            # No loader gets through to the end; what it would import on the way counts where it is known to harm.
-            # MLflow's conda.yaml, “channels:”, begins like the import of a name that nothing has.
-            return {one for one in found.imports if one.module != "unknown" and _is_plain(one) and _is_dangerous(one)}
+            # No loader gets through to the end; what it would import on the way counts where it is known to harm. Text
+            # that happens to begin like a pickle, as `channels:` in a conda.yaml does, names nothing that is there.
+            return {each for each in found.imports if each[0] != "unknown" and _is_plain(each) and _is_dangerous(each)}
         return found.imports
 
     def _array(self, file: IO[bytes]) -> set[Import]:
@@ -252,7 +252,7 @@ def _judged(imports: Iterable[Import]) -> set[tuple[str, bool]]:
     judged = set()
     plain = []
     for module, name in imports:
-        if _is_plain(Import(module, name)):
+        if _is_plain((module, name)):
             plain.append(b"c%s\n%s\n0" % (module.encode(), name.encode()))
         else:
             judged.add((repr(f"{module}.{name}"), True))
@@ -264,8 +264,8 @@ def _judged(imports: Iterable[Import]) -> set[tuple[str, bool]]:
     return judged
 
 
-def _is_plain(one: Import) -> bool:
-    """Whether module and name are such as Python code can have."""
+def _is_plain(one: Sequence[str]) -> bool:
+    """Whether module and name are such as code has them."""
     return all(part.isascii() and part.isprintable() and part and " " not in part for part in one)
 
 
