@@ -7,9 +7,9 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
 
@@ -42,6 +42,7 @@ _BAD_REQUEST: Final = frozenset(
         "RESOURCE_CONFLICT",
     }
 )
+_MOST_PAGES: Final = 10_000
 _CREDENTIALS: Final = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -149,6 +150,22 @@ class MlflowApi:
             f"MLflow at {redacted(self.registry_uri)} did not answer as MLflow does when asked to {task}: {said}. "
             "Check MLFLOW_TRACKING_URI; a login page or a proxy in between answers like this too."
         )
+
+
+def pages_of(page: Callable[[str | None], Any]) -> Iterator[Any]:
+    """What a list's pages hold, each asked for by the token of the one before; raises Misconfigured without end."""
+    token: str | None = None
+    for _ in range(_MOST_PAGES):
+        found = page(token)
+        yield from found
+        if not found.token:
+            return
+        if found.token == token:
+            break
+        token = found.token
+    raise Misconfigured(
+        "MLflow's pages never end: what answers at MLFLOW_TRACKING_URI is no registry that can be read."
+    )
 
 
 def _came_out_of_mlflow(error: Exception) -> bool:

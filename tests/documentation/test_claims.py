@@ -14,6 +14,7 @@ THREATS = (
     "A forged webhook",
     "A replay",
     "A malicious model artifact",
+    "A hostile training repository",
     "A hostile pull request",
     "A compromised data scientist",
     "A stolen Redis",

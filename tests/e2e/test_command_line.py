@@ -203,6 +203,40 @@ def test_lineage_tells_where_a_version_comes_from(world: House, run: Run) -> Non
     assert "trained_by: dana" in run("lineage", world.model, "1").stdout
 
 
+def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: Run) -> None:
+    parent = world.mlflow.create_run("0", run_name="sweep", tags={"git_commit": "0f1e2d3c4b"}).info.run_id
+    data = {"data_hash": "md5:" + "a" * 32, "data_version": "data-v1.0", "data_path": "data/all.csv"}
+    other = {"data_hash": "md5:" + "b" * 32, "data_version": "data-v2.0"}
+    world.register(tags={**data, "mlflow.parentRunId": parent, "model_type": "random_forest"})
+    world.register(tags={**other, "mlflow.parentRunId": parent})
+    world.register(tags=data)
+    world.register(tags=other)
+    world.event()
+
+    found = json.loads(run("lineage", world.model, "1", "--json").stdout)
+    assert found["data"] == data
+    assert found["parents"]["run"] == {"run_id": parent, "name": "sweep", "versions": []}
+    assert found["siblings"] == {"same_parent_run": [2], "same_data": [3]}
+    assert found["version"]["model_type"] == "random_forest"
+    assert list(found)[2:8] == ["data", "code", "run", "version", "pull_requests", "environments"]
+
+    newest = json.loads(run("lineage", world.model, "4", "--json").stdout)
+    assert newest["pull_requests"] == [world.proposed(name, 4).number for name in ("staging", "production")]
+    assert newest["siblings"] == {"same_parent_run": [], "same_data": [2]}
+
+    world.mlflow.delete_run(world.mlflow.get_model_version(world.model, "1").run_id)
+    shown = run("lineage", world.model, "1").stdout
+    assert "status: FINISHED, deleted" in shown
+    assert "same parent run: 2" in shown
+    assert "data_hash: md5:aaaa" in shown
+
+
+def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None:
+    world.register()
+    assert "has no version 7" in str(run("lineage", world.model, "7").exception)
+    assert "has no model" in str(run("lineage", "nothing", "1").exception)
+
+
 def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_WEBHOOK_SECRET", "m")
     monkeypatch.setenv("GITHUB_WEBHOOK_SECRET", "g")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.sandbox.github import SandboxRepository
 from bot.settings import Secret
+from policies.verdict import Status
 from tests.dvc_project import DvcProject
 from tests.e2e.house import House, house
+from workers.backtest import History, backtest, policies_for
+from workers.explain import explained
+from workers.reading import view_of
 
 POLICY = """\
 apiVersion: promotion-bot/v1
@@ -75,6 +80,12 @@ def test_the_right_data_is_promoted_and_the_pull_request_says_so(
     assert pull.merged
     assert f"data/all.csv at {said['git_commit'][:12]}" in pull.body.replace("\u200b", "")
     assert f"is in {project.remote}" in pull.body
+    (found,) = explained(world.gateways, world.model, version, None, "staging")
+    assert [o.status for o in found.verdict.outcomes] == [Status.PASS, Status.PASS]
+    view = view_of(world.gateways, model=world.model)
+    history = History.since(view, view.now - timedelta(days=1))
+    rows = list(backtest(view, policies_for(view, "staging", None), history, view.now))
+    assert [row.verdict.status for row in rows if row.model == world.model] == [Status.PASS]
 
 
 def test_other_data_than_was_committed_is_refused(

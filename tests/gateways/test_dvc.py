@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 import redis
+from moto.server import ThreadedMotoServer
 
 from bot.domain.errors import Misconfigured, Refused
 from bot.gateways.cache import Cache
@@ -162,6 +164,28 @@ def test_a_project_in_a_folder_has_its_own_configuration(dvc: Dvc, git: Git, tra
     stored = dvc.tracked(git, Tracked("acme/training", "team/data/a.dvc"), commit, "").stored
     assert isinstance(stored, Unreadable)
     assert "/elsewhere" in stored.reason
+
+
+def test_a_remote_in_s3_is_asked_as_the_repository_says(
+    git: Git, made: DvcProject, training: SandboxRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", endpoint)
+    options = f"    url = s3://acme/dvc\n    endpointurl = {endpoint}\n    region = us-east-1\n"
+    commit = training.push({".dvc/config": f"[core]\n    remote = cloud\n['remote \"cloud\"']\n{options}"})
+    place = made.object_of(made.hash_of("data/all.csv.dvc"))
+    try:
+        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="acme")
+        assert Dvc(Access()).tracked(git, CSV, commit, "").stored is False
+        client.upload_file(str(place), "acme", f"dvc/{place.relative_to(made.remote)}")
+        assert Dvc(Access()).tracked(git, CSV, commit, "").stored is True
+    finally:
+        server.stop()
 
 
 def test_a_repository_that_the_bot_cannot_read_says_which_permission(
