@@ -37,7 +37,7 @@ ENV PATH=/opt/promotion-bot/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/promotion-bot
 EXPOSE 8080
-# The worker answers no HTTP; run it with --no-healthcheck, or with the orchestrator's own probes.
+# The worker answers no HTTP: its check is `python -m workers.alive`, which whoever runs it has to name.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
 ENTRYPOINT ["promotion-bot"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ def deploy_files() -> dict[str, str]:
     production = pipeline["environments"][-1]
     production["propose"]["soak"] = "0s"
     del production["freeze"]
+    pipeline["identities"]["dana"] = "dana-ds"
     policy = yaml.safe_load((DEPLOY / "policies" / "production.yaml").read_text())
     policy["checks"] = [check for check in policy["checks"] if check["id"] not in NOT_HERE]
     return {
@@ -49,11 +51,40 @@ def company(registry_url: str, cache_url: Secret) -> Iterator[House]:
                 client.delete_registered_model(model.name)
 
 
+GOOD = {"data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
+
+
+def files_of(*inputs: str) -> dict[str, bytes]:
+    """The files of a model that takes these columns, `?` behind an optional one."""
+    columns = [{"name": n.removesuffix("?"), "type": "double", "required": not n.endswith("?")} for n in inputs]
+    signature = {"inputs": json.dumps(columns), "outputs": json.dumps([{"type": "long"}])}
+    return {
+        "MLmodel": yaml.safe_dump({"flavors": {}, "signature": signature}).encode(),
+        "requirements.txt": b"skops==0.14.0\n",
+    }
+
+
 def a_version_goes_to_production(built: House) -> None:
-    version = built.register(
-        0.96, recall=0.94, tags={"git_dirty": "false", "data_version": "data-v1.0", "data_hash": f"md5:{0:032x}"}
-    )
+    version = built.register(0.96, recall=0.94, tags=GOOD, files=files_of("mean radius"))
+    built.mlflow.set_model_version_tag(MODEL, str(version), "git_dirty", "false")
     built.to_production(version)
+
+
+def a_poor_version_is_registered(built: House) -> None:
+    built.register(0.5, recall=0.5, tags=GOOD)
+    built.event()
+
+
+def registered(*inputs: str, release: str = "") -> Callable[[House], None]:
+    """A version that takes these columns is registered, and the bot looks at it."""
+
+    def register(built: House) -> None:
+        version = built.register(0.96, recall=0.94, tags=GOOD, files=files_of(*inputs))
+        if release:
+            built.mlflow.set_model_version_tag(MODEL, str(version), "release", release)
+        built.event()
+
+    return register
 
 
 def approved_and_merged(built: House) -> None:
@@ -67,6 +98,11 @@ MEANWHILE: Mapping[str, Callable[[House], None]] = {
     "the bot looks": House.event,
     "alice and bob approve, bob merges": approved_and_merged,
     "a version goes to production": a_version_goes_to_production,
+    "a poor version is registered": a_poor_version_is_registered,
+    "a first version is registered": registered("mean radius"),
+    "one that takes another column is registered": registered("mean radius", "mean texture?"),
+    "one that needs another column is registered": registered("mean radius", "mean texture"),
+    "one that is called 3.0.0 is registered": registered("mean radius", "mean texture", release="3.0.0"),
 }
 
 

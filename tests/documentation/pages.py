@@ -46,6 +46,12 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def documents(page: str) -> list[str]:
+    """The whole documents of the product's own kinds that a page shows, as YAML."""
+    fences = [t for t in MarkdownIt().parse((ROOT / page).read_text()) if t.type == "fence" and t.info == "yaml"]
+    return [fence.content for fence in fences if "apiVersion: promotion-bot/" in fence.content]
+
+
 def _read(page: str) -> Iterator[Block | str]:
     """Blocks, and the texts that stand right below them."""
     not_run, meanwhile, ended = "", [], -1

@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.documentation.pages import Block, is_shown
 
-LIMIT = 120.0  # seconds for a block
+LIMIT = 240.0  # seconds for a block
 
 
 class Shell:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from bot.cli import cli
 from bot.gateways.embedded_redis import embedded_redis
 from bot.settings import Secret
 from tests.documentation.company import MEANWHILE, at_a_terminal, company
-from tests.documentation.pages import PAGES, ROOT, blocks, is_shown
+from tests.documentation.pages import PAGES, ROOT, blocks, documents, is_shown
 from tests.documentation.shell import Shell
 from tests.services import mlflow_server
 
@@ -34,6 +36,7 @@ def cache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_the_commands_of_a_page_do_what_it_says(
     page: str, registry_url: str, cache_url: Secret, tmp_path: Path
@@ -54,6 +57,16 @@ def test_the_commands_of_a_page_do_what_it_says(
 def test_what_cannot_run_here_is_counted() -> None:
     marked = {page: sum(bool(block.not_run) for block in blocks(page)) for page in PAGES}
     assert {page: count for page, count in marked.items() if count} == NOT_RUN
+
+
+@pytest.mark.parametrize("page", [page for page in [*PAGES, "README.md"] if documents(page)])
+def test_documents_that_a_page_shows_are_right(page: str, tmp_path: Path) -> None:
+    for number, document in enumerate(documents(page)):
+        # Cases stand beside the policy that the page showed before them.
+        file = tmp_path / (f"{number - 1}.test.yaml" if "kind: PolicyTest" in document else f"{number}.yaml")
+        file.write_text(document)
+        checked = CliRunner().invoke(cli, ["policy", "check", str(file)])
+        assert checked.exit_code == 0, checked.output
 
 
 @pytest.mark.parametrize("page", PAGES)
