@@ -56,7 +56,7 @@ def test_the_bill_of_materials_names_every_locked_package(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_workflows_name_actions_by_their_commit_and_have_no_findings(workflow: Path) -> None:
-    used = re.findall(r"uses:\s*(\S+)", workflow.read_text())
+    used = re.findall(r"\buses:\s*(\S+)", workflow.read_text())
     assert used
     assert all(re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action) for action in used)
     found = subprocess.run(
