@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import threading
@@ -14,7 +15,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from bot.cli import _COMMANDS
 from bot.gateways.embedded_redis import embedded_redis
 from bot.sandbox.github import SandboxRepository
 from tests.e2e.house import House, house
@@ -212,15 +212,18 @@ def test_the_policies_workflow_refuses_what_the_bot_would_refuse(tmp_path: Path)
     assert "did you mean “at_least”" in ran.said["Check"]
 
 
-@pytest.mark.skipif("sync" not in _COMMANDS, reason="this promotion-bot has no command `sync`")
-def test_what_is_promoted_is_copied_to_a_second_store(trained: Ran, world: House, tmp_path: Path) -> None:
+def test_what_is_promoted_is_copied_to_a_second_store(
+    trained: Ran, team: Training, world: House, tmp_path: Path
+) -> None:
     world.event(MODEL)
     known = {**contexts(world), "vars.SECOND_STORE": str(tmp_path / "second")}
     workflow, run = DEPLOY / ".github/workflows/sync.yml", folder_in(tmp_path, "run")
     ran = run_job(workflow, tmp_path, workflow_environment(world), known, run)
     assert not ran.failed, ran.said
-    assert "versions:" in ran.summary
-    assert list((tmp_path / "second").rglob("model.skops"))
+    assert f"{MODEL} v1" in ran.summary
+    model = hashlib.sha256((team.folder / "models/model/model.skops").read_bytes()).hexdigest()
+    assert (tmp_path / "second/sha256" / model[:2] / model[2:]).is_file()
+    assert [path.name.partition("-")[0] for path in (tmp_path / "second/versions" / MODEL).iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
