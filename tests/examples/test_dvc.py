@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 
 from tests.examples.training import EXAMPLE, Training, copied, git
 
+pytestmark = pytest.mark.timeout(900)  # several programs that import MLflow
+
 
 @pytest.fixture(scope="module")
 def history(team: Training) -> Training:

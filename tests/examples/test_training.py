@@ -17,6 +17,8 @@ from tests.examples.training import EXAMPLE, Training, copied
 
 TYPES = ("random_forest", "logistic_regression", "gradient_boosting")
 
+pytestmark = pytest.mark.timeout(900)  # several programs that import MLflow
+
 
 @pytest.fixture(scope="module")
 def client(store: str) -> Iterator[MlflowClient]:
