@@ -28,8 +28,8 @@ from bot.gateways.registry import Registry
 from bot.sandbox.mlflow_server import MlflowServer
 from tests.stores.emulators import EMULATORS, NotInstalled
 
-FILES = 1_000
 MEGABYTES = int(os.environ.get("BENCHMARK_MEGABYTES", "1000"))
+FILES = MEGABYTES  # of a megabyte each
 KINDS = tuple(os.environ.get("BENCHMARK_STORES", "local,proxy,s3,gcs,azure").split(","))
 ROUNDS = 3
 # What `aws s3 cp` and `azcopy` do at once by default is of this order.
@@ -111,8 +111,7 @@ class _Place:
 
 def _write(folder: Path) -> None:
     """Files in ten directories, all of them different."""
-    size = MEGABYTES * 1_000_000 // FILES
-    block = os.urandom(size)
+    block = os.urandom(1_000_000)
     for number in range(FILES):
         path = folder / f"part{number % 10}" / f"weights-{number:04}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)

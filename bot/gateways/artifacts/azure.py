@@ -43,7 +43,7 @@ def open_azure(uri: str) -> ObjectStore:
         client = _client(f"https://{account}.{host}", _environment())
         bucket = _Container(client.get_container_client(container), container)
     except Exception as error:
-        raise _translated(error, Right.READ, "be opened", container) from None
+        raise _translated(error, Right.READ, "open it", container) from None
     return ObjectStore(bucket, parts.path)
 
 

@@ -41,7 +41,7 @@ def open_gcs(uri: str) -> ObjectStore:
     try:
         client = _client(_environment())
     except Exception as error:
-        raise _translated(error, Right.READ, "be opened", name) from None
+        raise _translated(error, Right.READ, "open it", name) from None
     return ObjectStore(_GoogleBucket(client, name), parts.path)
 
 

@@ -36,7 +36,7 @@ def open_s3(uri: str) -> ObjectStore:
     try:
         client = _client(_environment())
     except Exception as error:
-        raise _translated(error, f"s3://{bucket}", Right.READ, "be opened", bucket) from None
+        raise _translated(error, f"s3://{bucket}", Right.READ, "open it", bucket) from None
     return ObjectStore(_S3Bucket(client, bucket), parts.path)
 
 
