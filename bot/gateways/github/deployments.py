@@ -98,6 +98,7 @@ class Deployments:
             "lacking": list(judgement.lacking),
             "by": judgement.by,
             "policy": judgement.policy,
+            "approved_by": list(judgement.approved_by),
         }
         what = f"{naming.one_line(model)} v{entry.version}" if entry else f"{naming.one_line(model)} removed"
         self._deploy(judgement.commit, environment, _TASK, f"{what}: {judgement.ruling}", payload)
@@ -201,6 +202,7 @@ def _judgement_row(row: Mapping[str, Any]) -> RecordedJudgement | None:
             lacking=tuple(said.get("lacking", ())),
             by=said["by"],
             policy=said["policy"],
+            approved_by=tuple(map(str, said.get("approved_by", ()))),
         )
         return RecordedJudgement(row["id"], said["model"], row["environment"], judgement)
     except (KeyError, TypeError, ValueError):
