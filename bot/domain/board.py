@@ -19,6 +19,7 @@ from bot.domain.windows import frozen_by, opens_at
 from bot.domain.world import ChangeKind, EnvironmentState, Observation, Proposal
 
 _STARVED_AFTER: Final = 3  # versions in a row that were replaced before they had soaked
+LEFT_TO_PEOPLE: Final = ("Review it.", "Decide on it.")  # what to do about a proposal that the bot does not merge
 _MOST_NAMED: Final = 4  # people and teams; there may be dozens
 
 
@@ -143,11 +144,11 @@ def _waiting(state: EnvironmentState, now: datetime) -> Iterator[Matter]:
     for proposal in state.open_proposals:
         pull, version = proposal.pull_request, proposal.version
         wanted, merges = state.rules.approvals.count, state.rules.merge
-        do = "Review it" if wanted else "Decide on it"
+        do = LEFT_TO_PEOPLE[0 if wanted else 1]
         if merges is Merge.AUTO:
-            do = "Review it; the bot merges" if wanted else "Nothing: the bot merges it once its checks are green"
+            do = "Review it; the bot merges." if wanted else "Nothing: the bot merges it once its checks are green."
         what = f"v{version} waits for {waits_for(state.rules)}"
-        yield Matter(MatterKind.WAITING, what, f"{do}.", pull.number, version, since=pull.created_at)
+        yield Matter(MatterKind.WAITING, what, do, pull.number, version, since=pull.created_at)
         freeze = None if _ignores_freeze(state, proposal) else frozen_by(state.rules.freeze, now)
         if freeze is not None:
             opening = opens_at(state.rules.freeze, now)

@@ -84,9 +84,7 @@ def timeline(world: Observation, validated: tuple[Validated, ...]) -> tuple[Even
 
 def _registered(world: Observation) -> Iterator[Event]:
     for version in world.registered.versions if world.registered else ():
-        yield Event(
-            version.created_at, EventKind.REGISTERED, "in MLflow", version=version.version, by=version.user or ""
-        )
+        yield Event(version.created_at, EventKind.REGISTERED, "", version=version.version, by=version.user or "")
 
 
 def _judged(world: Observation, validated: tuple[Validated, ...]) -> Iterator[Event]:
@@ -101,11 +99,11 @@ def _judged(world: Observation, validated: tuple[Validated, ...]) -> Iterator[Ev
 def _proposals(state: EnvironmentState) -> Iterator[Event]:
     for proposal in state.proposals:
         pull = proposal.pull_request
-        fate = "" if pull.is_open or pull.merged_at else "; it was closed unmerged"
+        fate = "" if pull.is_open or pull.merged_at else "and closed unmerged"
         yield Event(
             pull.created_at,
             EventKind.PROPOSED,
-            f"in a pull request{fate}",
+            fate,
             state.rules.name,
             proposal.version,
             pull_request=pull.number,
@@ -153,7 +151,7 @@ def _outcome(state: EnvironmentState, judgement: Judgement) -> Iterator[Event]:
     if judgement.approved_by:
         who = " and ".join(judgement.approved_by)
         yield Event(merged_at, EventKind.APPROVED, "at the merged commit", environment, version, who, pull)
-    how = "the pull request" if pull else "by a direct push"
+    how = "" if pull else "by a direct push"
     yield Event(merged_at, EventKind.MERGED, how, environment, version, judgement.by, pull, commit=commit)
     if judgement.ruling is Ruling.REFUSED:
         why = "; ".join(judgement.reasons) or "it lacked something"

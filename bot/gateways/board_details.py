@@ -142,7 +142,13 @@ class BoardDetails:
 
 def gates_seen(gates: Iterable[Gate]) -> tuple[GateSeen, ...]:
     """The gates as they are shown."""
-    return tuple(GateSeen(gate.name.value, gate.state, gate.reasons[:_MOST_REASONS]) for gate in gates)
+    return tuple(GateSeen(gate.name.value, gate.state, _reasons(gate)) for gate in gates)
+
+
+def _reasons(gate: Gate) -> tuple[str, ...]:
+    """What a gate lacks; whom it is about goes without saying where the pull request changes one entry alone."""
+    whom = f"{gate.changes[0].model} in {gate.changes[0].environment}: " if len(gate.changes) == 1 else ""
+    return tuple(reason.removeprefix(whom) for reason in gate.reasons[:_MOST_REASONS])
 
 
 def _packed(name: str, value: object) -> dict[str, bytes]:

@@ -65,9 +65,7 @@ def _github(api: str) -> str:
     """Where the pages of an API are: beside it on an Enterprise server, elsewhere without its `api.`."""
     parts = urlsplit(api)
     host = parts.hostname or ""
-    if api == _PUBLIC_API or (
-        (parts.hostname or "").startswith("api.") and (parts.hostname or "").endswith(".ghe.com")
-    ):
+    if api == _PUBLIC_API or (host.startswith("api.") and host.endswith(".ghe.com")):
         return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
     return api.removesuffix("/api/v3")
 

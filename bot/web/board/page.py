@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -11,7 +12,10 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, render_template, request
 from markupsafe import Markup, escape
 
+from bot.domain.board import LEFT_TO_PEOPLE, Matter
 from bot.domain.errors import PromotionError
+from bot.domain.pull_requests import CheckState
+from bot.gateways.board_details import GateSeen
 from bot.web.board.assets import asset_url
 from bot.web.board.links import Links
 
@@ -23,6 +27,7 @@ _HTML: Final = "text/html; charset=utf-8"
 _LIVE: Final = "live"  # the argument that says which content somebody has already
 _MOST_ARGUMENTS: Final = 20
 _SEARCH: Final = ("query", "served", "environments")  # what the form above the overview is made of
+_MERGE: Final = "Merge it: every check is green."
 _CODE: Final = re.compile(r"`([^`]*)`")
 
 
@@ -39,6 +44,16 @@ def pages(name: str, links: Links) -> Blueprint:
         """Text for people, in which what stands between backticks is code."""
         return Markup(_CODE.sub(lambda m: f"<code>{m[1]}</code>", str(escape(text))))  # noqa: S704 - escaped before
 
+    @blueprint.app_template_filter("login")
+    def login(name: str) -> str:
+        """A login as people call it."""
+        return name.removesuffix("[bot]")
+
+    @blueprint.app_template_filter("next_step")
+    def next_step(matter: Matter, gates: Sequence[GateSeen]) -> str:
+        """The one thing to do next; what a pull request's gates show goes before what the pipeline alone asks for."""
+        return _MERGE if gates and matter.do in LEFT_TO_PEOPLE and _all_green(gates) else matter.do
+
     @blueprint.app_template_filter("moment")
     def moment(at: datetime | None) -> Markup:
         """A moment; the page's script says how long ago it was."""
@@ -52,6 +67,10 @@ def pages(name: str, links: Links) -> Blueprint:
         return _shell("away.html", "The board is away", "", 503, {})
 
     return blueprint
+
+
+def _all_green(gates: Sequence[GateSeen]) -> bool:
+    return all(gate.state is CheckState.SUCCESS for gate in gates)
 
 
 def page(template: str, title: str, section: str, status: int = 200, **context: Any) -> Response:  # noqa: ANN401
