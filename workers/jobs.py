@@ -122,7 +122,8 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         show_problems(desk.queue, repository, invalid.problems, now)
         _queue_what_people_wait_for(repository, desk, gateways, now)
         return
-    _report_files(repository, problems_at(view.files, view.head), desk, gateways)
+    problems = problems_at(view.files, view.head)
+    _report_files(repository, problems, desk, gateways)
     registered = {model.name: model for model in gateways.registry.models()}
     view.know_all_models(registered)
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
@@ -137,7 +138,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
             desk.look_at(ModelKey(repository, model))
     if view.adopting is not None and sweep.models:
         desk.look_at(ModelKey(repository, sweep.models[0]))  # one look records it for all
-    sweep.finish()
+    sweep.finish(problems)
     _queue_what_people_wait_for(repository, desk, gateways, now)
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:

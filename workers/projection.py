@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from bot.domain.board import Cell, row
 from bot.domain.gates import Gate
@@ -23,6 +24,8 @@ from bot.gateways.board_details import gates_seen
 from bot.gateways.queue import WorkQueue
 from policies.documents import InvalidDocument, Problem
 from workers.repository_view import RepositoryView
+
+_AT_ONCE: Final = 500  # models whose details are held until they are shown
 
 
 def show_model(queue: WorkQueue, world: Observation, now: datetime) -> None:
@@ -45,7 +48,7 @@ def show_problems(queue: WorkQueue, repository: str, problems: Sequence[Problem]
     """Leave behind why a repository's files cannot be read; what was seen before stays."""
     there = queue.details.repositories([repository])
     seen = there[0] if there else RepositorySeen(repository, now, 0.0, 0)
-    queue.details.show_repository(replace(seen, swept_at=now, problem=str(problems[0]) if problems else ""))
+    queue.details.show_repository(replace(seen, swept_at=now, problem=_first(problems)))
 
 
 @dataclass
@@ -76,8 +79,8 @@ class Sweep:
         if len(self._details) >= _AT_ONCE:
             self._show_details()
 
-    def finish(self) -> None:
-        """Show all of it, and nothing else of this repository."""
+    def finish(self, problems: Sequence[Problem]) -> None:
+        """Show all of it, and nothing else of this repository; `problems` are those of its files."""
         view, details = self.view, self.queue.details
         self._show_details()
         details.keep_only(view.name, self._rows)
@@ -90,6 +93,7 @@ class Sweep:
                 models=len(self._rows),
                 environments=tuple(environment_seen(rules, view.now) for rules in environments),
                 policies=tuple(self._refusals.of(policy) for policy in _policies(view)),
+                problem=_first(problems),
             )
         )
         self.queue.boards.show_all(view.name, self._rows)
@@ -99,7 +103,8 @@ class Sweep:
         self._details.clear()
 
 
-_AT_ONCE = 500  # models whose details are held until they are shown
+def _first(problems: Sequence[Problem]) -> str:
+    return str(problems[0]) if problems else ""
 
 
 def _policies(view: RepositoryView) -> tuple[PolicySeen, ...]:
