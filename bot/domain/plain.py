@@ -17,25 +17,14 @@ LONGEST_TEXT: Final = 2_000  # characters that are kept of a text
 _DEEPEST: Final = 24  # levels that are read
 T = TypeVar("T")
 _Read = Callable[[Any, int], Any]
+_Write = Callable[[Any], Any]
 
 
-def to_plain(value: Any) -> Any:  # noqa: ANN401 - a dataclass, or any part of one
+def to_plain(value: Any) -> Any:  # noqa: ANN401 - a dataclass, or several
     """The value as JSON's types; what is longer of a text than `LONGEST_TEXT` gives way to an ellipsis."""
-    match value:
-        case Enum():
-            return value.value
-        case str():
-            text = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
-            return text.encode("utf-8", "replace").decode()  # half a character cannot be written
-        case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        case tuple():
-            return [to_plain(item) for item in value]
-        case Mapping():
-            return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
-    if is_dataclass(value):
-        return {name: to_plain(getattr(value, name)) for name in _names(cast("Hashable", type(value)))}
-    return value
+    if isinstance(value, tuple):
+        return [to_plain(item) for item in value]
+    return _writer(cast("Hashable", type(value)))(value)
 
 
 def from_plain(kind: type[T], data: Any) -> T:  # noqa: ANN401 - whatever was read
@@ -47,6 +36,60 @@ def from_plain(kind: type[T], data: Any) -> T:  # noqa: ANN401 - whatever was re
 @cache
 def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(each.name for each in fields(kind))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _writer(kind: Any) -> _Write:  # noqa: ANN401 - a type or a part of an annotation
+    """What writes a value of this type: a sweep writes a hundred thousand of them."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        (some,) = (argument for argument in arguments if argument is not types.NoneType)
+        write = _writer(some)
+        return lambda value: None if value is None else write(value)
+    if origin is tuple:
+        write = _writer(arguments[0])
+        return lambda value: [write(item) for item in value]
+    if origin in (dict, Mapping):
+        write = _writer(arguments[1])
+        return lambda value: {_text(str(name)): write(item) for name, item in value.items()}
+    if is_dataclass(kind):
+        return _DataclassWriter(kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return lambda value: value.value
+    if isinstance(kind, type) and issubclass(kind, str):
+        return _text
+    return _moment_text if kind is datetime else lambda value: value
+
+
+def _text(value: str) -> str:
+    if len(value) <= LONGEST_TEXT and value.isascii():
+        return str(value)
+    cut = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
+    return cut.encode("utf-8", "replace").decode()  # half a character cannot be written
+
+
+def _moment_text(value: datetime) -> str:
+    return f"{value.astimezone(UTC).isoformat()[:19]}Z"
+
+
+class _DataclassWriter:
+    """Writes a dataclass; its fields' types are looked at when the first is written, since it may hold itself."""
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a dataclass
+        self._kind = kind
+        self._fields: tuple[tuple[str, _Write], ...] | None = None
+
+    def __call__(self, value: Any) -> dict[str, Any]:  # noqa: ANN401 - of the dataclass
+        if self._fields is None:
+            hints = get_type_hints(self._kind)
+            self._fields = tuple((name, _writer(hints[name])) for name in _names(self._kind))
+        return {name: write(getattr(value, name)) for name, write in self._fields}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 @cache

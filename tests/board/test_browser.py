@@ -135,7 +135,8 @@ def test_a_service_in_trouble_says_what_to_do(visits: Visits) -> None:
     page = visit.open()
     page.get_by_role("link", name="see what to do").click()
     page.wait_for_url("**/service")
-    assert page.get_by_text("MLflow does not answer since").is_visible()
+    assert page.locator("h1").text_content() == "The service"
+    assert page.get_by_text("MLflow does not answer").is_visible()
     assert page.get_by_text("promotion-bot sweep").is_visible()
     visit.picture("service-in-trouble")
     assert findings(visit) == []
