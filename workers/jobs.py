@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,6 +25,7 @@ from bot.domain.keys import (
 from bot.domain.naming import ref_safe
 from bot.domain.pipeline import Pipeline
 from bot.domain.promotion import decide
+from bot.domain.versions import RegisteredModel
 from bot.gateways.github.client import GitHubRefusal
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, Problem
@@ -124,7 +126,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         return
     problems = problems_at(view.files, view.head)
     _report_files(repository, problems, desk, gateways)
-    registered = {model.name: model for model in gateways.registry.models()}
+    registered = {model.name: model for model in _registered_models(view)}
     view.know_all_models(registered)
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
     sweep = Sweep(desk.queue, view)
@@ -143,6 +145,17 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:
             desk.look_at(EnvironmentKey(repository, rules.name))
+
+
+def _registered_models(view: RepositoryView) -> tuple[RegisteredModel, ...]:
+    """Every registered model. Where GitHub has to be asked for a lot after the cache was emptied, both are at once."""
+    list_models = view.gateways.registry.models
+    if not view.has_lost_completions:
+        return list_models()
+    with ThreadPoolExecutor(1, "registry") as beside:
+        listed = beside.submit(list_models)
+        view.read_completions()
+        return listed.result()
 
 
 def _queue_what_people_wait_for(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> None:
