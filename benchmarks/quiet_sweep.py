@@ -60,16 +60,22 @@ class Measured:
 
     def seconds(self, delays: dict[str, float]) -> float:
         """What a quiet sweep takes."""
-        waited = sum(count * delays[path] for path, count in self.mlflow.items())
-        return self.quiet.cpu + self.quiet.github * GITHUB + waited
+        return self.quiet.cpu + self.quiet.github * GITHUB + self._mlflow(delays)
+
+    def seconds_from_nothing(self, delays: dict[str, float]) -> float:
+        """What the first sweep takes, which finds Redis empty and asks GitHub and MLflow at once."""
+        return self.first.cpu + max(self.first.github * GITHUB, self._mlflow(delays))
+
+    def _mlflow(self, delays: dict[str, float]) -> float:
+        return sum(count * delays[path] for path, count in self.mlflow.items())
 
 
 def run() -> Iterator[tuple[str, str]]:
     """Delays, a line a size, and how time and memory grow."""
-    delays = _delays_of_mlflow()
+    delays = delays_of_mlflow()
     said = ", ".join(f"{delays[path]:.2f} s for {rows:,} {path.partition('/')[0]}" for path, rows in PAGES.items())
     yield "delays", f"MLflow {said} (real server on SQLite); GitHub {GITHUB * 1e3:.0f} ms a request"
-    found = [_in_a_process_of_its_own(models) for models in SIZES]
+    found = [in_a_process_of_its_own(models) for models in SIZES]
     for one in found:
         yield (
             f"{one.models:,} models × {VERSIONS} versions",
@@ -91,7 +97,7 @@ def _ratios(values: Sequence[float]) -> str:
     return ", ".join(f"{larger / smaller:.2f}" for smaller, larger in pairwise(values))
 
 
-def _in_a_process_of_its_own(models: int) -> Measured:
+def in_a_process_of_its_own(models: int) -> Measured:
     """The sweeps of a process whose memory is nobody else's; MLflow is served by this one."""
     pages = MlflowPages(models)
     with pages.serving() as url:
@@ -133,7 +139,7 @@ def _sweep(fleet: Deployed, queue: WorkQueue) -> Cost:
 # --- a real MLflow ----------------------------------------------------------------------------------------------------
 
 
-def _delays_of_mlflow() -> dict[str, float]:
+def delays_of_mlflow() -> dict[str, float]:
     """Seconds until a real server has answered with one full page of each list; the best of two."""
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder), allow_webhooks=False) as server:
         _fill(Path(folder))

@@ -14,7 +14,7 @@ from workers.repository_view import RepositoryView
 
 def board(view: RepositoryView, model: str = "") -> tuple[Cell, ...]:
     """How every model of the repository stands in every environment, or one model."""
-    return tuple(cell for world in _worlds(view, model) for cell in row(world))
+    return tuple(cell for world in _worlds(view, model) for cell in row(world, view.now))
 
 
 def drifted(view: RepositoryView, model: str = "") -> list[tuple[str, str, str]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.comments import issues
 from bot.domain.actions import RecordAdoption
-from bot.domain.board import Cell, row
 from bot.domain.candidates import evaluations_needed
 from bot.domain.errors import Misconfigured, Refused
 from bot.domain.keys import (
@@ -25,6 +25,7 @@ from bot.domain.keys import (
 from bot.domain.naming import ref_safe
 from bot.domain.pipeline import Pipeline
 from bot.domain.promotion import decide
+from bot.domain.versions import RegisteredModel
 from bot.gateways.github.client import GitHubRefusal
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, Problem
@@ -36,6 +37,7 @@ from workers.look_at_batch import look_at_batch
 from workers.look_at_pull_request import Writing, look_at_pull_request
 from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import problems_at
+from workers.projection import Sweep, show_model, show_problems
 from workers.repository_view import RepositoryView
 
 _PROBLEMS_TTL: Final = 7 * 86_400
@@ -107,7 +109,7 @@ def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways,
     effects = Effects(view, desk, model)
     for action in decide(world, now):
         effects.apply(action)
-    desk.queue.boards.show(repository, model, row(world))
+    show_model(desk.queue, world, now)
 
 
 # --- a whole repository -----------------------------------------------------------------------------------------------
@@ -119,28 +121,41 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         view = RepositoryView(gateways, repository, now)
     except InvalidDocument as invalid:
         _report_files(repository, tuple(invalid.problems), desk, gateways)
+        show_problems(desk.queue, repository, invalid.problems, now)
         _queue_what_people_wait_for(repository, desk, gateways, now)
         return
-    _report_files(repository, problems_at(view.files, view.head), desk, gateways)
-    registered = {model.name: model for model in gateways.registry.models()}
+    problems = problems_at(view.files, view.head)
+    _report_files(repository, problems, desk, gateways)
+    registered = {model.name: model for model in _registered_models(view)}
     view.know_all_models(registered)
     named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
-    rows: dict[str, tuple[Cell, ...]] = {}
+    sweep = Sweep(desk.queue, view)
     shared = _report_shared(view, registered.keys() | named, desk)
     for model in sorted((registered.keys() | named) - shared):
         if not view.pipeline.pipeline.owns(model):
             continue
         world = glance_at_model(view, model, registered.get(model), now)
-        rows[model] = row(world)
+        sweep.saw(world)
         if evaluations_needed(world, now) or any(not isinstance(a, RecordAdoption) for a in decide(world, now)):
             desk.look_at(ModelKey(repository, model))
-    if view.adopting is not None and rows:
-        desk.look_at(ModelKey(repository, next(iter(rows))))  # one look records it for all
-    desk.queue.boards.show_all(repository, rows)
+    if view.adopting is not None and sweep.models:
+        desk.look_at(ModelKey(repository, sweep.models[0]))  # one look records it for all
+    sweep.finish(problems)
     _queue_what_people_wait_for(repository, desk, gateways, now)
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:
             desk.look_at(EnvironmentKey(repository, rules.name))
+
+
+def _registered_models(view: RepositoryView) -> tuple[RegisteredModel, ...]:
+    """Every registered model. Where GitHub has to be asked for a lot after the cache was emptied, both are at once."""
+    list_models = view.gateways.registry.models
+    if not view.has_lost_completions:
+        return list_models()
+    with ThreadPoolExecutor(1, "registry") as beside:
+        listed = beside.submit(list_models)
+        view.read_completions()
+        return listed.result()
 
 
 def _queue_what_people_wait_for(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> None:

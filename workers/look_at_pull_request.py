@@ -30,6 +30,7 @@ from workers.apply import Effects, body_of, says_the_same
 from workers.backtest import History, backtest
 from workers.desk import Desk
 from workers.observe_pull_request import PullRequestObserver, observe_repair
+from workers.projection import show_gates
 from workers.repository_view import RepositoryView
 
 _BACKTESTED: Final = timedelta(days=90)
@@ -60,10 +61,13 @@ def look_at_pull_request(
     observer = PullRequestObserver(view, now)
     effects = Effects(view, desk)
     if pull.is_open:
-        actions = open_actions(view, observer, pull, decide_gates(view, observer, pull, now), writing)
+        decided = decide_gates(view, observer, pull, now)
+        show_gates(desk.queue, repository, number, decided.gates)
+        actions = open_actions(view, observer, pull, decided, writing)
         for commit in github.git.queued(number):
             actions += _check_actions(view, commit, gates(observer.observe_queued(pull, commit), now))
     else:
+        show_gates(desk.queue, repository, number, ())
         actions = _closed_actions(view, observer, pull)
     for action in actions:
         effects.apply(action)

@@ -24,6 +24,8 @@ from policies.documents import InvalidDocument
 from workers.deploy_files import DeployFiles, PipelineFile
 
 _REFUSAL_KEPT: Final = 86_400  # seconds; the next try says it again
+_MANY: Final = 100  # judgements whose completions take seconds to read
+_SAMPLED: Final = 20
 T = TypeVar("T")
 By = TypeVar("By", bound=Hashable)
 
@@ -124,6 +126,18 @@ class RepositoryView:
         except InvalidDocument:
             return None, None
         return None, first if stated else None
+
+    def read_completions(self) -> None:
+        """Read how each judgement was completed, one request for each that the cache has lost."""
+        for model, environment in self._judgements:
+            self.judgements_of(model, environment)
+
+    @property
+    def has_lost_completions(self) -> bool:
+        """Whether the cache seems to have lost how judgements were completed, so that many would have to be read."""
+        recorded = self.judgements[:: max(1, len(self.judgements) // _SAMPLED)]
+        known = self.repository.deployments.is_completion_known
+        return len(self.judgements) >= _MANY and not all(known(each.deployment) for each in recorded)
 
     def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
         """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""

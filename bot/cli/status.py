@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bot.cli import options, output
+from bot.domain.plain import to_plain
 from bot.settings import Needs
 
 
@@ -21,7 +22,7 @@ def command(model: str, repository: str | None, as_json: bool) -> None:
 
     cells = board(view_of(without_queue(settings), repository, model), model)
     if as_json:
-        output.print_json([cell.to_dict() for cell in cells])
+        output.print_json([to_plain(cell) for cell in cells])
         return
     rows = [
         (
@@ -29,7 +30,7 @@ def command(model: str, repository: str | None, as_json: bool) -> None:
             cell.environment,
             f"v{cell.live.version} ({cell.live.release})" if cell.live else "–",
             f"{cell.since:%Y-%m-%d %H:%M} UTC" if cell.since else "–",
-            ", ".join(f"v{version} in #{number}" for version, number in cell.proposed) or "–",
+            ", ".join(f"v{p.version} in #{p.pull_request}" for p in cell.proposed) or "–",
             "; ".join([*([f"held: {cell.hold}"] if cell.hold else []), *cell.notes]) or "–",
         )
         for cell in cells

@@ -130,8 +130,8 @@ def status(cells: Sequence[Cell]) -> str:
     for place in cells[:_MOST_ROWS]:
         since = f" since {place.since:%Y-%m-%d %H:%M} UTC" if place.since else ""
         live = f"v{place.live.version} ({inert(place.live.release)}){since}" if place.live else "–"
-        proposals = ", ".join(f"v{version} in #{number}" for version, number in place.proposed) or "–"
-        notes = [*([f"held: {prose(str(place.hold))}"] if place.hold else []), *map(prose, place.notes)]
+        proposals = ", ".join(f"v{p.version} in #{p.pull_request}" for p in place.proposed) or "–"
+        notes = [*([f"held: {prose(place.hold)}"] if place.hold else []), *map(prose, place.notes)]
         rows.append((inert(place.model), place.environment, live, proposals, "; ".join(notes) or "–"))
     text = table(("Model", "Environment", "Live", "Proposed", "Notes"), rows)
     more = len(cells) - _MOST_ROWS

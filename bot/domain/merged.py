@@ -79,6 +79,7 @@ def _judge_change(world: Observation, state: EnvironmentState, change: Change, n
         lacking=decision.lacking,
         by=change.by,
         policy=change.evaluation.policy if change.evaluation else "",
+        approved_by=change.approvals.approved_by if change.approvals else (),
     )
     if change.evaluation is not None:
         yield from store_verdict(world, state.rules.name, change.evaluation, now)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Final
 
 from bot.domain.approvals import Approvals
@@ -59,9 +60,9 @@ class Completion(StrEnum):
 class Judgement:
     """The bot's deployment on the commit that changed an entry: what it decided there, by GitHub's clock.
 
-    `entry` is None where the change removed it. `by` is the login of who merged, `policy` the blob id of the policy
-    that judged. `lacking` names what a refusal stands on: failed checks, `window`, and what nobody may override.
-    `completed` is None until everything that follows from the ruling is
+    `entry` is None where the change removed it. `by` is the login of who merged, `approved_by` whose approvals
+    counted, `policy` the blob id of the policy that judged. `lacking` names what a refusal stands on: failed checks,
+    `window`, and what nobody may override. `completed` is None until everything that follows from the ruling is
     there; `completed_at` is when it was, which for an authorised entry is when it went live.
     """
 
@@ -75,6 +76,7 @@ class Judgement:
     lacking: tuple[str, ...] = ()
     by: str = ""
     policy: str = ""
+    approved_by: tuple[str, ...] = ()
     completed: Completion | None = None
     completed_at: datetime | None = None
 
@@ -87,6 +89,8 @@ class Judgement:
 
 
 _MOST_SUMMARISED: Final = 50  # checks; a tag of MLflow's holds 5,000 characters
+_LONGEST_NUMBER: Final = 14  # characters of six digits with sign, exponent and commas
+_ROOM_FOR_METRICS: Final = 1_200  # characters of the same tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,20 @@ class Evaluation:
             "policy": self.policy,
             "evidence": self.evidence.digest(),
             "checks": {outcome.check: outcome.status.value for outcome in outcomes},
+            "metrics": self._metrics(),
         }
         return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+
+    def _metrics(self) -> dict[str, float]:
+        """The version's metrics, in the order of their names as far as there is room: a chart is drawn of them."""
+        found, room = {}, _ROOM_FOR_METRICS
+        for metric in self.evidence.subject.metrics:
+            room -= len(json.dumps(metric.name, ensure_ascii=False)) + _LONGEST_NUMBER
+            if room < 0:
+                break
+            if metric.dataset is None and isfinite(metric.value):
+                found[metric.name] = float(f"{metric.value:.6g}")
+        return found
 
     def fingerprint(self, head: str) -> Fingerprint:
         """What this evaluation stands on, for a proposal whose head commit is `head`."""

@@ -27,6 +27,7 @@ import redis
 
 from bot.domain.errors import LostLock
 from bot.domain.keys import Key, Urgency, dump_key, parse_key, urgency_of
+from bot.gateways.board_details import BoardDetails
 from bot.gateways.boards import Boards
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 from bot.gateways.troubles import Troubles
@@ -214,8 +215,9 @@ class WorkQueue:
     """The queue, for those who ask for looks and for those who run them. `lease` is in seconds."""
 
     def __init__(self, connection: redis.Redis, lease: float = 30.0) -> None:
-        self._redis = connection
+        self._redis = self.connection = connection
         self.boards = Boards(connection)
+        self.details = BoardDetails(connection)
         self.troubles = Troubles(connection)
         self.lease = lease
         self._claim = connection.register_script(_CLAIM)

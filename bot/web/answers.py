@@ -41,7 +41,6 @@ def answer_everywhere(app: Flask) -> None:
 
     @app.after_request
     def guarded(response: Response) -> Response:
-        response.headers.extend(_HEADERS)
-        if _POLICY[0] not in response.headers:  # a page that people look at says itself what it loads
-            response.headers.add(*_POLICY)
+        for name, value in (*_HEADERS, _POLICY):
+            response.headers.setdefault(name, value)  # a page says itself what it loads, an asset how long it holds
         return response

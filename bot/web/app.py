@@ -17,10 +17,18 @@ from bot.gateways.queue import WorkQueue
 from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
 from bot.web.answers import answer, answer_everywhere
-from bot.web.board import board
+from bot.web.board.api import api
+from bot.web.board.assets import assets
+from bot.web.board.index import BoardIndex
+from bot.web.board.links import Links
+from bot.web.board.model import model_page
+from bot.web.board.overview import overview
+from bot.web.board.policy import policy_pages
+from bot.web.board.service_page import service_page
 from bot.web.bodies import Malformed, TooLarge, parse, read
 from bot.web.health import health
 from bot.web.openapi import openapi
+from bot.web.service import Service
 from bot.web.sign_in import ask_who_is_there
 from bot.web.signatures import github_signed, mlflow_signed
 
@@ -51,10 +59,26 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
 
     ask_who_is_there(app, settings)
     app.register_blueprint(health(queue))
-    app.register_blueprint(board(queue))
+    _board(app, settings, queue)
     app.register_blueprint(openapi())
     answer_everywhere(app)
     return app
+
+
+def _board(app: Flask, settings: Settings, queue: WorkQueue) -> None:
+    """The board's pages and their data."""
+    index = BoardIndex(queue.boards, settings.repositories)
+    links = Links.of(settings)
+    service = Service(queue, settings.repositories, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+    for blueprint in (
+        overview(queue, index, links),
+        model_page(queue, index, links),
+        policy_pages(queue, index, links),
+        service_page(service, links),
+        api(queue, index, service),
+        assets(),
+    ):
+        app.register_blueprint(blueprint)
 
 
 @dataclass(frozen=True, slots=True)

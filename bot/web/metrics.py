@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
+from typing import Final
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,11 +20,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bot.domain.board import DRIFTING
+from bot.domain.board import MatterKind
 from bot.domain.errors import PromotionError
 from bot.gateways.queue import WorkQueue
 from bot.gateways.troubles import Standing
 
+SOURCES: Final = ("github", "mlflow")
 WEBHOOKS = Counter(
     "promotion_webhooks",
     "Webhooks by their source, their event, and the status that they were answered with.",
@@ -60,6 +62,22 @@ def registry(queue: WorkQueue, directory: str) -> CollectorRegistry:
     shared.MultiProcessCollector(everything, path=directory)  # type: ignore[no-untyped-call]
     everything.register(_QueueCollector(queue))
     return everything
+
+
+def webhooks(directory: str | None) -> list[tuple[str, int, int, int]]:
+    """By source, how many webhooks were taken, refused, and could not be queued, since the processes started."""
+    counted: CollectorRegistry = REGISTRY
+    if directory:
+        counted = CollectorRegistry()
+        shared.MultiProcessCollector(counted, path=directory)  # type: ignore[no-untyped-call]
+    found = {source: [0, 0, 0] for source in SOURCES}
+    for metric in counted.collect():
+        for sample in metric.samples:
+            if sample.name == "promotion_webhooks_total" and sample.labels["source"] in found:
+                status = sample.labels["status"]
+                place = {"2": 0, "4": 1}.get(status[:1], 2)
+                found[sample.labels["source"]][place] += int(sample.value)
+    return [(source, *counts) for source, counts in found.items()]  # type: ignore[misc]
 
 
 def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:
@@ -128,10 +146,10 @@ class _QueueCollector(Collector):
         held = GaugeMetricFamily("promotion_held", "Models that are on hold.", labels=labels)
         counts: dict[tuple[str, str], list[int]] = {}
         for row in self._queue.boards.rows():
-            for cell in row["cells"]:
-                count = counts.setdefault((row["repository"], cell["environment"]), [0, 0])
-                count[0] += any(note.startswith(DRIFTING) for note in cell["notes"])
-                count[1] += cell["hold"] is not None
+            for cell in row.cells:
+                count = counts.setdefault((row.repository, cell.environment), [0, 0])
+                count[0] += cell.has(MatterKind.DRIFTING)
+                count[1] += cell.hold is not None
         for (repository, environment), (drifts, holds) in sorted(counts.items()):
             drifting.add_metric([repository, environment], drifts)
             held.add_metric([repository, environment], holds)

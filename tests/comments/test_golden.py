@@ -19,7 +19,7 @@ from bot.comments import by_person, checks, issues, proposal, release, replies
 from bot.comments.replies import Said as Line
 from bot.domain.approvals import ApprovalRule, Approvals
 from bot.domain.backtest import Backtested
-from bot.domain.board import Cell
+from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.comparison import compare
 from bot.domain.gates import Fate, Gate, ProposedChange, Standing
 from bot.domain.instructions import Holding, HoldKind, Instruction, Said, Settled, Told
@@ -165,11 +165,24 @@ def issue(text: tuple[str, str]) -> str:
     return f"# {text[0]}\n\n{text[1]}\n"
 
 
+HOLD = Holding(HoldKind.COMMAND, "held in #3 because of the audit", "alice", NOW)
+
+
+DRIFTED = Matter(MatterKind.DRIFTING, HOSTILE, "")
+
+
 def cells() -> tuple[Cell, ...]:
-    hold = Holding(HoldKind.COMMAND, "held in #3 because of the audit", "alice", NOW)
     return (
         Cell("fraud", "staging", entry(12), NOW),
-        Cell("fraud", "production", entry(9), NOW, ((12, 41),), hold, ("drifting: the alias champion is not there",)),
+        Cell(
+            "fraud",
+            "production",
+            entry(9),
+            NOW,
+            proposed=(Proposed(12, 41, NOW, "2 approvals"),),
+            hold=str(HOLD),
+            matters=(Matter(MatterKind.DRIFTING, "the alias champion is not there", "Put it back."),),
+        ),
         Cell("churn", "production"),
     )
 
@@ -183,7 +196,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "proposal-lineage": lambda: proposal.body(standing(change=change(evaluation=traced()))),
     "proposal-auto": lambda: proposal.body(standing(change=change(environment="staging", rules=STAGING))),
     "proposal-overridden": lambda: proposal.body(standing(change=overridden())),
-    "proposal-held": lambda: proposal.body(standing(hold=cells()[1].hold, request=instruction(Said.PROMOTE))),
+    "proposal-held": lambda: proposal.body(standing(hold=HOLD, request=instruction(Said.PROMOTE))),
     "proposal-rollback": lambda: proposal.body(standing(change=change(ChangeKind.ROLLBACK, evaluation=evaluation()))),
     "proposal-batch": lambda: proposal.body(standing(change=None, changes=batch())),
     "proposal-live": lambda: proposal.body(Standing(Fate.LIVE, "fraud", since=NOW), proposal.body(standing())),
@@ -223,7 +236,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "reply-waiting": lambda: replies.waiting(
         told(Said.PROMOTE), evaluation(replace(outcomes()[0], status=Status.PENDING, measured="not logged yet"))
     ),
-    "reply-resumed": lambda: replies.resumed(told(Said.RESUME), cells()[1].hold),
+    "reply-resumed": lambda: replies.resumed(told(Said.RESUME), HOLD),
     "reply-overridden": lambda: replies.overridden(told(Said.OVERRIDE, check="window")),
     "reply-cancelled": lambda: replies.cancelled(41),
     "reply-status": lambda: replies.status(cells()),
@@ -267,7 +280,7 @@ def test_a_text_renders(name: str) -> None:
         lambda: proposal.body(standing(hold=Holding(HoldKind.COMMAND, HOSTILE), request=instruction(Said.PROMOTE))),
         lambda: replies.refused(told(Said.PROMOTE, model=HOSTILE), "", evaluation(*outcomes(HOSTILE), text=HOSTILE)),
         lambda: replies.reply(1, [Line(1, HOSTILE, Settled.REFUSED, replies.cannot(HOSTILE))]),
-        lambda: replies.status((Cell(HOSTILE, "production", entry(1), notes=(HOSTILE,)),)),
+        lambda: replies.status((Cell(HOSTILE, "production", entry(1), matters=(DRIFTED,)),)),
         lambda: issues.drift(HOSTILE, "production", (HOSTILE,), 0)[1],
         lambda: issues.refused_change(HOSTILE, "production", COMMIT, None, None, (HOSTILE,))[1],
         lambda: release.release(notes(HOSTILE))[1],

@@ -13,6 +13,7 @@ from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
 from bot.web.app import create_app
+from tests.board import company
 from tests.conftest import PEM
 from tests.web.test_board import HELD, LIVE
 
@@ -39,8 +40,7 @@ def service(served: Settings, valkey_url: Secret) -> Iterator[FlaskClient]:
     with connect(valkey_url) as connection:
         connection.flushall()
         queue = WorkQueue(connection)
-        queue.boards.show_all(
-            "acme/models", {"fraud": (LIVE, HELD), "team/churn": (replace(LIVE, model="team/churn"),)}
-        )
+        company.fill(queue)
+        queue.boards.show("acme/models", "team/churn", (replace(LIVE, model="team/churn"), HELD))
         yield create_app(served, queue).test_client()
         connection.flushall()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from bot.domain.board import Cell
 from bot.domain.errors import LostLock, Service
 from bot.domain.keys import Key, Urgency, dump_key, parse_key
+from bot.domain.model_detail import Judged, ModelDetail
+from bot.domain.repository_seen import RepositorySeen
+from bot.gateways.board_details import GateSeen
 from bot.gateways.queue import Claimed
 from tests.simulation.github import Carry
 
@@ -40,6 +43,29 @@ class Boards:
     def show(self, repository: str, model: str, cells: Sequence[Cell]) -> None: ...
 
     def show_all(self, repository: str, rows: Mapping[str, Sequence[Cell]]) -> None: ...
+
+
+class Details:
+    """Nor at what stands beside it."""
+
+    def show(self, details: Iterable[ModelDetail]) -> None: ...
+
+    def keep_only(self, repository: str, models: Iterable[str]) -> None: ...
+
+    def remember(self, repository: str, model: str, judged: tuple[Judged, ...]) -> None: ...
+
+    def judged(self, repository: str, model: str) -> tuple[Judged, ...]:
+        return ()
+
+    def all_judged(self, repository: str) -> Mapping[str, tuple[Judged, ...]]:
+        return {}
+
+    def show_repository(self, seen: RepositorySeen) -> None: ...
+
+    def repositories(self, names: Sequence[str]) -> tuple[RepositorySeen, ...]:
+        return ()
+
+    def show_gates(self, repository: str, number: int, gates: tuple[GateSeen, ...]) -> None: ...
 
 
 class Troubles:
@@ -72,6 +98,7 @@ class SimulatedQueue:
         self._carry = carry
         self._tokens = tokens
         self.boards = Boards()
+        self.details = Details()
         self.troubles = Troubles()
 
     @property

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from flask.testing import FlaskClient
 
-from bot.domain.board import Cell
-from bot.domain.instructions import Holding, HoldKind
+from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.manifest import Entry
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
@@ -16,24 +15,39 @@ from bot.settings import Secret, Settings
 from bot.web.app import create_app
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-LIVE = Cell("fraud", "staging", Entry(12, f"sha256:{0:064x}", "1.4.0"), NOW, ((13, 41),))
+LIVE = Cell(
+    "fraud",
+    "staging",
+    Entry(12, f"sha256:{0:064x}", "1.4.0"),
+    NOW,
+    proposed=(Proposed(13, 41, NOW, "2 approvals"),),
+    matters=(Matter(MatterKind.WAITING, "v13 waits for 2 approvals", "Review it.", 41, 13, NOW),),
+)
 HELD = Cell(
-    "fraud", "production", hold=Holding(HoldKind.COMMAND, "<script>alert(1)</script>"), notes=("drifting: the alias",)
+    "fraud",
+    "production",
+    hold="<script>alert(1)</script>",
+    matters=(
+        Matter(MatterKind.HELD, "<script>alert(1)</script>", "Comment `/resume`."),
+        Matter(MatterKind.DRIFTING, "the alias", "Put it back."),
+    ),
 )
 
 
 def test_the_board_is_filled_by_the_workers(web: FlaskClient, queue: WorkQueue) -> None:
     empty = web.get("/")
     assert empty.status_code == 200
-    assert "No model was seen yet" in empty.text
+    assert "being rebuilt" in empty.text
     queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD), "gone": (LIVE,)})
     queue.boards.show_all("acme/risk", {"churn": (Cell("churn", "staging"),)})
     queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD)})
     page = web.get("/")
     assert "<strong>v12</strong>" in page.text
-    assert "v13 proposed in #41" in page.text
+    assert "v13 waits for 2 approvals" in page.text
+    assert "https://github.com/acme/models/pull/41" not in page.text  # the settings name another GitHub
+    assert "/acme/models/pull/41" in page.text
     assert "&lt;script&gt;" in page.text
-    assert "<script" not in page.text
+    assert "<script>" not in page.text
     assert "gone" not in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
@@ -43,7 +57,8 @@ def test_the_boards_data_is_there_as_json(web: FlaskClient, queue: WorkQueue) ->
     (row,) = json.loads(web.get("/api/v1/board").data)["models"]
     assert (row["repository"], row["model"]) == ("acme/models", "fraud")
     assert row["cells"][0]["live"] == {"version": 12, "digest": f"sha256:{0:064x}", "release": "1.4.0"}
-    assert json.loads(web.get("/api/v1/models/fraud").data)["models"] == [row]
+    (model,) = json.loads(web.get("/api/v1/models/fraud").data)["models"]
+    assert row.items() <= model.items()
     assert web.get("/api/v1/models/a/b").status_code == 404
 
 

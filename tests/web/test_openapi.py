@@ -20,9 +20,11 @@ from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
 from bot.web.app import create_app
 from bot.web.mlflow_webhook import LIMIT
+from tests.board import company
 from tests.web.payloads import github, mlflow, model_event, push
 from tests.web.test_board import HELD, LIVE
 
+PAGES = ("/", "/policies", "/service")
 AUTOMATIC = {"HEAD", "OPTIONS"}  # Flask answers these itself
 
 
@@ -74,12 +76,25 @@ def test_every_answer_of_the_webhooks_is_described(web: FlaskClient, described: 
 
 
 def test_every_answer_of_the_board_is_described(web: FlaskClient, described: dict[str, Any], queue: WorkQueue) -> None:
-    queue.boards.show_all("acme/models", {"fraud": (LIVE, HELD), "team/churn": (replace(LIVE, model="team/churn"),)})
+    company.fill(queue)
+    company.at_work(queue)
+    for name in ("fraud", "team/churn"):
+        queue.boards.show("acme/models", name, (replace(LIVE, model=name), HELD))
     queue.troubles.is_away(Service.MLFLOW, "no answer")
     queue.troubles.failed(RepositoryKey("acme/models"), "KeyError")
-    opened = ("/", "/board.css", "/api/v1/board", "/api/v1/service", "/healthz", "/readyz", "/metrics")
+    opened = (*PAGES, "/api/v1/board", "/api/v1/policies", "/api/v1/service", "/healthz", "/readyz", "/metrics")
     for path in (*opened, "/api/v1/openapi.json"):
         fits(described, path, web.get(path))
+    for name, status in (("board.css", 200), ("vendor/htmx.min.js", 200), ("icon.svg", 200), ("app.py", 404)):
+        response = web.get(f"/assets/{name}")
+        assert response.status_code == status
+        fits(described, "/assets/{name}", response)
+    model = {"name": company.FEATURED, "repository": company.REPOSITORY}
+    policy = {"path": "policies/staging.yaml", "repository": company.REPOSITORY}
+    for path, query in (("/model", model), ("/policy", policy)):
+        fits(described, path, web.get(path, query_string=query))
+        fits(described, path, web.get(path, query_string={"name": "no", "path": "no"}))
+    fits(described, "/api/v1/models/{name}", web.get(f"/api/v1/models/{company.FEATURED}"))
     for name, status in (("fraud", 200), ("team/churn", 200), ("team%2Fchurn", 200), ("none", 404)):
         response = web.get(f"/api/v1/models/{name}")
         assert response.status_code == status
@@ -93,7 +108,7 @@ def test_what_a_board_that_asks_for_a_sign_in_answers_is_described(
     settings: Settings, queue: WorkQueue, described: dict[str, Any], closed: dict[str, Any]
 ) -> None:
     web = create_app(replace(settings, **closed), queue).test_client()
-    for path in ("/", "/board.css", "/api/v1/board", "/api/v1/service", "/metrics", "/api/v1/openapi.json"):
+    for path in (*PAGES, "/model", "/policy", "/api/v1/board", "/api/v1/service", "/metrics", "/api/v1/openapi.json"):
         response = web.get(path)
         assert response.status_code in (401, 403)
         fits(described, path, response)
@@ -101,7 +116,7 @@ def test_what_a_board_that_asks_for_a_sign_in_answers_is_described(
 
 def test_what_a_queue_that_is_away_makes_of_it_is_described(settings: Settings, described: dict[str, Any]) -> None:
     web = create_app(settings, WorkQueue(connect(Secret("redis://127.0.0.1:1")))).test_client()
-    for path in ("/", "/api/v1/board", "/api/v1/service", "/readyz"):
+    for path in (*PAGES, "/model", "/policy", "/api/v1/board", "/api/v1/policies", "/api/v1/service", "/readyz"):
         fits(described, path, web.get(path))
     fits(described, "/api/v1/models/{name}", web.get("/api/v1/models/fraud"))
     fits(described, "/webhooks/github", web.post("/webhooks/github", **github("push", push())))

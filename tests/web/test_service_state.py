@@ -17,7 +17,10 @@ KEY = ModelKey("acme/models", "<b>fraud</b>")
 
 
 def test_all_is_well(web: FlaskClient) -> None:
-    assert json.loads(web.get("/api/v1/service").data) == {
+    state = json.loads(web.get("/api/v1/service").data)
+    assert [sweep["at"] for sweep in state.pop("sweeps")] == [None, None]
+    assert [counted["source"] for counted in state.pop("webhooks")] == ["github", "mlflow"]
+    assert state == {
         "queue": {
             "due": 0,
             "asked": {"people": 0, "candidate": 0, "sweep": 0},
@@ -25,10 +28,12 @@ def test_all_is_well(web: FlaskClient) -> None:
             "active": 0,
             "oldest_seconds": 0.0,
         },
+        "workers": [],
+        "budget": [],
         "away": [],
         "failing": [],
     }
-    assert "0 keys wait" in web.get("/").text
+    assert "0 keys wait" in web.get("/service").text
 
 
 def test_while_mlflow_is_away_webhooks_are_taken_and_it_is_said_since_when(web: FlaskClient, queue: WorkQueue) -> None:
@@ -41,8 +46,8 @@ def test_while_mlflow_is_away_webhooks_are_taken_and_it_is_said_since_when(web: 
     assert state["queue"]["asked"] == {"people": 1, "candidate": 1, "sweep": 1}
     (away,) = state["away"]
     assert (away["service"], away["failures"]) == ("MLflow", 3)
-    page = web.get("/").text
-    assert "MLflow does not answer since" in page
+    page = web.get("/service").text
+    assert "MLflow does not answer" in page
     assert "3 keys wait to be looked at" in page
     metrics = web.get("/metrics").text
     (since,) = (line for line in metrics.splitlines() if line.startswith("promotion_service_away_since_seconds{"))
@@ -62,7 +67,7 @@ def test_a_failing_key_ends_where_people_see_it_with_what_to_do(
     (failing,) = json.loads(web.get("/api/v1/service").data)["failing"]
     assert failing["standing"] == state
     assert "promotion-bot sweep" in failing["do"]
-    page = web.get("/").text
+    page = web.get("/service").text
     assert "KeyError in observe.state, line 7" in page
     assert "&lt;b&gt;fraud" in page
     assert f'promotion_failing_keys{{state="{state}"}} 1.0' in web.get("/metrics").text

@@ -22,6 +22,7 @@ from bot.domain.keys import Urgency
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
 RESERVE: Final[Mapping[Urgency, float]] = {Urgency.PEOPLE: 0.0, Urgency.CANDIDATE: 0.1, Urgency.SWEEP: 0.25}
+_BUDGETS: Final = f"{PREFIX}budgets"  # hash: a budget's key -> its account, and what was said of it last
 _SHARED: Final = 1.0 - RESERVE[Urgency.CANDIDATE]  # of an hour's requests, divided between the repositories
 _HOUR: Final = 3600.0
 _LONGEST: Final = 600.0  # seconds until a look that waits for the others' share is tried again
@@ -89,6 +90,8 @@ class Budget:
             pipe.set(self._key(repository), json.dumps([int(limit), int(left), float(reset)]), ex=int(_HOUR))
             pipe.hincrby(spent, repository.lower(), 1)
             pipe.expire(spent, int(_HOUR))
+            said = [self._account_of(repository), int(limit), int(left), float(reset)]
+            pipe.hset(_BUDGETS, self._key(repository), json.dumps(said))
             pipe.execute()
 
     def pause(self, repository: str, seconds: float) -> None:
@@ -130,3 +133,32 @@ class Budget:
 
     def _key(self, repository: str) -> str:
         return f"{PREFIX}budget:{self._who}:{self._account_of(repository)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What GitHub said last of one account's requests; `name` is an installation's owner, empty for a token."""
+
+    name: str
+    limit: int
+    left: int
+    reset: float
+
+
+def accounts(connection: redis.Redis) -> tuple[Account, ...]:
+    """The accounts whose hour has not ended, by name: for showing, since anybody may have written them."""
+    with asked_of_redis():
+        rows: Any = connection.hvals(_BUDGETS)
+    found = []
+    for row in rows:
+        match _said(row):
+            case [str(name), int(limit), int(left), float(reset)] if reset > time.time():
+                found.append(Account(name, limit, left, reset))
+    return tuple(sorted(found, key=lambda account: account.name))
+
+
+def _said(row: bytes) -> object:
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError):
+        return None

@@ -65,9 +65,16 @@ class Deployments:
         rows = [row for row in self._deployments() if row["task"] == _ADOPTION_TASK]
         return Adoption(rows[0]["sha"], time_of(rows[0]["created_at"])) if rows else None
 
+    def is_completion_known(self, deployment: int) -> bool:
+        """Whether `completion` asks GitHub for nothing."""
+        return self._api.cache.get(self._completion_key(deployment)) is not None
+
+    def _completion_key(self, deployment: int) -> str:
+        return f"github:deployment-status:{self._api.name}:{deployment}"
+
     def completion(self, deployment: int) -> tuple[Completion, datetime] | None:
         """The newest status that the bot gave a deployment and when, by GitHub's clock; None while it has none."""
-        key = f"github:deployment-status:{self._api.name}:{deployment}"
+        key = self._completion_key(deployment)
         known = self._api.cache.get(key)
         if known is None:
             rows = self._api.get(f"/deployments/{deployment}/statuses")
@@ -98,6 +105,7 @@ class Deployments:
             "lacking": list(judgement.lacking),
             "by": judgement.by,
             "policy": judgement.policy,
+            "approved_by": list(judgement.approved_by),
         }
         what = f"{naming.one_line(model)} v{entry.version}" if entry else f"{naming.one_line(model)} removed"
         self._deploy(judgement.commit, environment, _TASK, f"{what}: {judgement.ruling}", payload)
@@ -123,7 +131,7 @@ class Deployments:
             auto_inactive=False,
         )
         known = json.dumps([completion.value, row["created_at"]]).encode()
-        self._api.cache.set(f"github:deployment-status:{self._api.name}:{deployment}", known, KEPT)
+        self._api.cache.set(self._completion_key(deployment), known, KEPT)
 
     def _deployment_of(self, model: str, environment: str, commit: str, ruling: Ruling) -> int | None:
         wanted = (model, environment, commit, ruling)
@@ -201,6 +209,7 @@ def _judgement_row(row: Mapping[str, Any]) -> RecordedJudgement | None:
             lacking=tuple(said.get("lacking", ())),
             by=said["by"],
             policy=said["policy"],
+            approved_by=tuple(map(str, said.get("approved_by", ()))),
         )
         return RecordedJudgement(row["id"], said["model"], row["environment"], judgement)
     except (KeyError, TypeError, ValueError):

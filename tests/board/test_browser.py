@@ -1,0 +1,152 @@
+"""The board in a real browser: main paths, a phone, the keyboard, a screen reader, dark and light."""
+
+from __future__ import annotations
+
+from importlib import resources
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect
+
+from bot.domain.board import Cell
+from tests.board import company
+from tests.board.conftest import Visit, Visits
+
+MODEL = f"/model?repository={quote(company.REPOSITORY, safe='')}&name={company.FEATURED}"
+POLICY = f"/policy?repository={quote(company.REPOSITORY, safe='')}&path=policies%2Fproduction.yaml"
+PAGES = {"overview": "/", "model": MODEL, "policies": "/policies", "policy": POLICY, "service": "/service"}
+SERIOUS = ("serious", "critical")
+
+
+def findings(visit: Visit) -> list[str]:
+    """What axe-core finds that is serious."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    visit.page.evaluate(axe)
+    found = visit.page.evaluate("axe.run()")
+    return [
+        f"{v['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for v in found["violations"]
+        if v["impact"] in SERIOUS
+        for node in v["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_every_page_is_accessible_and_fits_the_screen(visits: Visits, name: str, width: int, scheme: str) -> None:
+    visit = visits.on(width, scheme=scheme)
+    page = visit.open(PAGES[name])
+    visit.picture(f"{name}-{width}-{scheme}")
+    assert findings(visit) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
+
+
+def test_from_the_overview_to_what_waits(visits: Visits) -> None:
+    page = visits.on().open()
+    page.get_by_role("link", name="Waiting").click()
+    page.wait_for_url("**/?state=waiting")
+    assert page.locator(".board tbody tr").count() == 3
+    page.get_by_role("link", name=company.FEATURED).click()
+    page.wait_for_url("**/model?**")
+    assert page.get_by_role("heading", level=1).text_content() == company.FEATURED
+    assert page.locator(".matter.waiting").get_by_text("1 more of 2 approvals needed").is_visible()
+    link = page.locator(".matter.waiting a").first
+    assert link.get_attribute("href") == "https://github.com/acme/models/pull/148"
+
+
+def test_what_is_typed_is_found_at_once_and_stays_in_the_address(visits: Visits) -> None:
+    page = visits.on().open()
+    page.get_by_role("searchbox").fill("fraud")
+    expect(page.locator(".board tbody tr")).to_have_count(1)
+    assert page.url.endswith("/?q=fraud")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.reload()
+    assert page.locator(".board tbody tr").count() == 1
+
+
+def test_a_page_that_is_open_follows_what_happens(visits: Visits) -> None:
+    visit = visits.on()
+    page = visit.open()
+    page.get_by_role("link", name="churn").focus()
+    visit.site.queue.boards.show(company.REPOSITORY, "zebra", (Cell("zebra", "staging"),))
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    page.wait_for_selector("text=zebra")
+    assert page.evaluate("document.activeElement.textContent") == "churn", "the focus stays where it was"
+    assert page.get_by_role("status").text_content() == "Up to date"
+
+
+def test_nothing_is_sent_again_while_nothing_has_changed(visits: Visits) -> None:
+    visit = visits.on()
+    page = visit.open(MODEL)
+    with page.expect_response("**live=*") as answered:
+        page.evaluate("htmx.trigger('#main', 'refresh')")
+    assert answered.value.status == 204
+
+
+def test_the_chart_shows_another_metric(visits: Visits) -> None:
+    page = visits.on().open(MODEL)
+    assert page.locator("#chart canvas").is_visible()
+    assert "production asks for at least 0.9" in (page.locator("#chart").get_attribute("aria-label") or "")
+    page.get_by_role("link", name="latency_p95_ms").click()
+    page.wait_for_url("**metric=latency_p95_ms")
+    assert page.locator("#chart canvas").is_visible()
+    page.get_by_text("The values as a table").click()
+    assert page.get_by_role("row", name="v11").first.get_by_text("42.5").is_visible()
+
+
+def test_everything_is_reached_by_keyboard(visits: Visits) -> None:
+    page = visits.on().open()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == company.FEATURED:
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/model?**")
+
+
+def test_without_scripts_everything_is_there(visits: Visits) -> None:
+    visit = visits.on(script=False)
+    visit.page.goto(visit.site.url + MODEL)
+    assert "0.941" in (visit.page.locator("details table").text_content() or "")
+    assert "UTC" in (visit.page.locator(".timeline").text_content() or "")
+
+
+def test_hostile_names_do_nothing(visits: Visits) -> None:
+    visit = visits.on()
+    visit.site.queue.boards.show(
+        company.REPOSITORY, company.HOSTILE, (Cell(company.HOSTILE, company.HOSTILE, by=company.HOSTILE),)
+    )
+    page = visit.open("/?q=onerror")
+    page.on("dialog", lambda dialog: visit.complaints.append(dialog.message))
+    page.locator(".board tbody a").click()
+    page.wait_for_url("**/model?**")
+    assert "<img src=x" in (page.get_by_role("heading", level=1).text_content() or "")
+    assert page.locator("img").count() == 0
+    assert findings(visit) == []
+
+
+def test_a_service_in_trouble_says_what_to_do(visits: Visits) -> None:
+    visit = visits.on()
+    company.disturb(visit.site.queue)
+    page = visit.open()
+    page.get_by_role("link", name="see what to do").click()
+    page.wait_for_url("**/service")
+    assert page.locator("h1").text_content() == "The service"
+    assert page.get_by_text("MLflow does not answer").is_visible()
+    assert page.get_by_text("promotion-bot sweep").is_visible()
+    visit.picture("service-in-trouble")
+    assert findings(visit) == []
+
+
+def test_an_emptied_redis_says_that_the_board_is_being_rebuilt(visits: Visits) -> None:
+    visit = visits.on()
+    visit.site.queue.connection.flushall()
+    page = visit.open()
+    assert page.get_by_role("heading", name="The board is being rebuilt").is_visible()
+    company.fill(visit.site.queue)
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    page.wait_for_selector(f"text={company.FEATURED}")
