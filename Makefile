@@ -11,7 +11,7 @@ PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test emulators simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
+.PHONY: help demo test emulators browser simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -32,6 +32,10 @@ emulators: ## the stand-in for Azure Blob Storage that some tests need; from npm
 	mkdir -p $(EMULATORS)
 	cp tests/stores/azurite/package.json tests/stores/azurite/package-lock.json $(EMULATORS)
 	cd $(EMULATORS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+
+browser: ## the browser that tests of the board drive; from Debian, where none is installed
+	for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name && exit; done; \
+		$(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq --no-install-recommends chromium
 
 simulate: $(READY) ## schedules of what can go wrong, in memory: make simulate N=10000, or ARGS="--seed 7"
 	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)
