@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
-from bot.gateways.dvc.libraries import client_library, joined
+from bot.gateways.dvc.libraries import brought_by, joined
 from bot.gateways.mlflow_api import summary
 
 _TIMEOUT: Final = 20  # seconds
@@ -48,12 +48,13 @@ class AzureRemote:
         return True
 
     def _service(self) -> Any:  # noqa: ANN401 - a client of a library that is imported late
-        blobs = client_library("azure.storage.blob", "azure", f"the DVC remote {self.name}")
-        patience = {"retry_total": 1, "connection_timeout": 5, "read_timeout": _TIMEOUT}
+        with brought_by("azure", f"the DVC remote {self.name}"):
+            from azure.storage.blob import BlobServiceClient
+        patience: dict[str, Any] = {"retry_total": 1, "connection_timeout": 5, "read_timeout": _TIMEOUT}
         connection = os.environ.get(_CONNECTION, "")
         own = next(iter(_NAMED_IN.findall(connection)), "")
         if connection and self.account in ("", own):
-            return blobs.BlobServiceClient.from_connection_string(connection, **patience)
+            return BlobServiceClient.from_connection_string(connection, **patience)
         account = self.account or os.environ.get("AZURE_STORAGE_ACCOUNT", "")
         if not account:
             raise Misconfigured(
@@ -62,11 +63,12 @@ class AzureRemote:
         if not _ACCOUNT.fullmatch(account):
             raise Refused(f"the DVC remote {self.name} has no account that can be: {account[:60]!r}")
         credential = os.environ.get("AZURE_STORAGE_ACCESS_KEY") or self._identity()
-        return blobs.BlobServiceClient(f"https://{account}.blob.core.windows.net", credential, **patience)
+        return BlobServiceClient(f"https://{account}.blob.core.windows.net", credential, **patience)
 
     def _identity(self) -> Any:  # noqa: ANN401 - a credential of a library that is imported late
-        identity = client_library("azure.identity", "azure", f"the DVC remote {self.name}")
-        return identity.DefaultAzureCredential()
+        with brought_by("azure", f"the DVC remote {self.name}"):
+            from azure.identity import DefaultAzureCredential
+        return DefaultAzureCredential()
 
     def _translated(self, error: Exception) -> PromotionError:
         said, code = f"the DVC remote {self.name}", getattr(error, "status_code", None)

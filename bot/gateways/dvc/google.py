@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.errors import Misconfigured, PromotionError, Unreachable
-from bot.gateways.dvc.libraries import client_library, joined
+from bot.gateways.dvc.libraries import brought_by, joined
 from bot.gateways.mlflow_api import summary
 
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"
@@ -50,10 +50,11 @@ class GoogleRemote:
         return False
 
     def _client(self) -> Any:  # noqa: ANN401 - a client without types
-        storage = client_library("google.cloud.storage", "gcs", f"the DVC remote {self.name}")
+        with brought_by("gcs", f"the DVC remote {self.name}"):
+            from google.cloud.storage import Client
         if self.endpoint is None or EMULATOR in os.environ:  # which the library takes by itself
-            return storage.Client()
-        return storage.Client(client_options={"api_endpoint": self.endpoint})
+            return Client()
+        return Client(client_options={"api_endpoint": self.endpoint})
 
     def _translated(self, error: Exception) -> PromotionError:
         said = f"the DVC remote {self.name}"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bot.domain.errors import Misconfigured
 
 
-def client_library(module: str, extra: str, place: str) -> Any:  # noqa: ANN401 - a module without types
-    """The module; Misconfigured says which extra brings it. `place` is what it is needed for."""
+@contextmanager
+def brought_by(extra: str, place: str) -> Iterator[None]:
+    """Importing a client's library; Misconfigured says which extra brings it. `place` is what it is needed for."""
     try:
-        return import_module(module)
+        yield
     except ImportError as error:
         raise Misconfigured(
-            f"{place} needs the library {module}, which is not installed: pip install 'promotion-bot[{extra}]'"
+            f"{place} needs the library {error.name}, which is not installed: pip install 'promotion-bot[{extra}]'"
         ) from error
 
 

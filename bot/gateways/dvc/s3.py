@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
-from bot.gateways.dvc.libraries import client_library, joined
+from bot.gateways.dvc.libraries import brought_by, joined
 from bot.gateways.mlflow_api import summary
 
 _REGION = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
@@ -59,11 +59,12 @@ class S3Remote:
         return False
 
     def _client(self) -> Any:  # noqa: ANN401 - boto3 has no types
-        boto3 = client_library("boto3", "s3", f"the DVC remote {self.name}")
-        config = client_library("botocore.config", "s3", f"the DVC remote {self.name}")
+        with brought_by("s3", f"the DVC remote {self.name}"):
+            import boto3
+            from botocore.config import Config
         if self.region is not None and not _REGION.fullmatch(self.region):
             raise Refused(f"the DVC remote {self.name} has no region that can be: {self.region[:60]!r}")
-        patience = config.Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+        patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
         try:
             return boto3.Session().client("s3", endpoint_url=self.endpoint, region_name=self.region, config=patience)
         except Exception as error:
