@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,10 @@ from tests.simulation.world import Fault, Violation, Worker, World
 STEPS: Final = (15, 45)
 _ROUNDS: Final = 12  # of a sweep each, until everything must be at rest
 _MOST_LOOKS: Final = 400  # in one round
+_TO_THE_END: Final = 10**9  # calls
+_LOOKS_TO_A_MERGE: Final = 6  # at most
+_LOOKS_IN_A_SECOND: Final = 6
+_IN_A_SECOND: Final = ("approve_and_merge", "approve_and_merge", "merge_and_take_back", "revert", "close", "command")
 
 # How often each thing happens, beside the others.
 DEED_WEIGHTS: Final = {
@@ -44,8 +49,10 @@ DEED_WEIGHTS: Final = {
 }
 MACHINE_WEIGHTS: Final = {
     "work": 60,
-    "a_few_calls": 25,
-    "kill_worker": 5,
+    "a_few_calls": 20,
+    "to_an_effect": 8,
+    "kill_between_effects": 10,
+    "kill_worker": 3,
     "kill_host": 3,
     "freeze": 2,
     "no_answer": 5,
@@ -53,6 +60,8 @@ MACHINE_WEIGHTS: Final = {
     "lost_answer": 5,
     "rate_limit": 2,
     "stale_reads": 5,
+    "push_before_merge": 4,
+    "busy_second": 5,
     "deliver": 30,
     "lose_event": 6,
     "repeat_event": 4,
@@ -184,7 +193,7 @@ class Schedule:
 
     def finish(self, worker: Worker) -> None:
         """Let a worker end what it is at."""
-        self.world.go_on(worker, 10**9)
+        self.world.go_on(worker, _TO_THE_END)
         self.outcome.looks += 1
         self.world.collect_events()
         if self.world.broken is not None:
@@ -199,7 +208,7 @@ def _work(schedule: Schedule, random: Random) -> str:
     if worker.is_idle and not schedule.world.take(worker):
         return ""
     key = worker.job.key if worker.job else ""
-    schedule.world.go_on(worker, 10**9)
+    schedule.world.go_on(worker, _TO_THE_END)
     schedule.outcome.looks += 1
     return f"{worker.name} looks at {key} to the end"
 
@@ -212,6 +221,68 @@ def _a_few_calls(schedule: Schedule, random: Random) -> str:
     schedule.world.go_on(worker, calls)
     stands = "has ended" if worker.is_idle else f"stands before {worker.stands_at}"
     return f"{worker.name} makes {calls} calls for {key} and {stands}"
+
+
+def _to_an_effect(schedule: Schedule, random: Random) -> str:
+    """Go on until the worker stands before one of its next effects."""
+    worker = _worker(schedule, random)
+    if worker.is_idle and not schedule.world.take(worker):
+        return ""
+    key, effects = worker.job.key if worker.job else "", random.choice((0, 1, 1, 2, 2, 3, 5, 8))
+    counted = itertools.count()
+    schedule.world.go_on(worker, _TO_THE_END, lambda _effect: next(counted) >= effects)
+    stands = "has ended" if worker.is_idle else f"stands before {worker.stands_at}"
+    return f"{worker.name} has {effects} effects for {key} and {stands}"
+
+
+def _kill_between_effects(schedule: Schedule, random: Random) -> str:
+    told = _to_an_effect(schedule, random)
+    killed = [worker for worker in schedule.world.workers if not worker.is_idle]
+    for worker in killed:
+        schedule.world.kill(worker, seen=random.random() < 0.7)
+    return told + (", and is killed" if killed else "")
+
+
+def _push_before_merge(schedule: Schedule, random: Random) -> str:
+    """Somebody pushes to a proposal after the bot has looked at it, and before it merges."""
+    world, worker = schedule.world, _worker(schedule, random)
+    for _ in range(_LOOKS_TO_A_MERGE):
+        if worker.is_idle and not world.take(worker):
+            return ""
+        world.go_on(worker, _TO_THE_END, lambda effect: effect.endswith("/merge"))
+        world.collect_events()
+        if not worker.is_idle:
+            number = int(worker.stands_at.split("/")[-2])
+            told = schedule.people.push_to(world.repository.pull(number), random)
+            schedule.watch.after_deed()
+            return f"{worker.name} stands before {worker.stands_at}; {told}"
+    return ""
+
+
+def _busy_second(schedule: Schedule, random: Random) -> str:
+    """In one second everything is looked at, somebody does something, and it is looked at in replicas that lag."""
+    world, worker = schedule.world, _worker(schedule, random)
+    schedule.finish(worker)
+    _look_at_all(schedule, worker)
+    done = schedule.people.do(random.choice(_IN_A_SECOND), random.getrandbits(32))
+    schedule.watch.after_deed()
+    if not done:
+        return ""
+    world.stale = random.choice((10, 40))
+    _look_at_all(schedule, worker)
+    return f"in one second: all is looked at, {done}, and it is looked at again as GitHub was a moment ago"
+
+
+def _look_at_all(schedule: Schedule, worker: Worker) -> None:
+    """Events arrive at once; the looks that follow from them too."""
+    world = schedule.world
+    world.collect_events()
+    while world.hints:
+        world.queue.request(*world.hints.pop(0))
+    for _ in range(_LOOKS_IN_A_SECOND):
+        if not world.take(worker):
+            return
+        schedule.finish(worker)
 
 
 def _kill_worker(schedule: Schedule, random: Random) -> str:
@@ -358,6 +429,8 @@ def _worker(schedule: Schedule, random: Random) -> Worker:
 MACHINERY: Final[dict[str, Callable[[Schedule, Random], str]]] = {
     "work": _work,
     "a_few_calls": _a_few_calls,
+    "to_an_effect": _to_an_effect,
+    "kill_between_effects": _kill_between_effects,
     "kill_worker": _kill_worker,
     "kill_host": _kill_host,
     "freeze": _freeze,
@@ -366,6 +439,8 @@ MACHINERY: Final[dict[str, Callable[[Schedule, Random], str]]] = {
     "lost_answer": _lost_answer,
     "rate_limit": _rate_limit,
     "stale_reads": _stale_reads,
+    "push_before_merge": _push_before_merge,
+    "busy_second": _busy_second,
     "deliver": _deliver,
     "lose_event": _lose_event,
     "repeat_event": _repeat_event,

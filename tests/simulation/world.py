@@ -104,6 +104,7 @@ class Worker:
     job: Claimed | None = None
     thread: greenlet | None = None
     calls: int = 0
+    until: Callable[[str], bool] = lambda _effect: False  # whether it stops before an effect
     stands_at: str = ""
     killed: bool = False
     frozen: bool = False  # no heartbeat
@@ -193,11 +194,11 @@ class World:
         worker.thread = greenlet(lambda: self._work(worker))
         return True
 
-    def go_on(self, worker: Worker, calls: int) -> None:
-        """Let a worker make so many calls, at most to the end of its look."""
+    def go_on(self, worker: Worker, calls: int, until: Callable[[str], bool] = lambda _effect: False) -> None:
+        """Let a worker make so many calls, at most to an effect that it is to stop before, or to its look's end."""
         if worker.thread is None:
             return
-        worker.calls = calls
+        worker.calls, worker.until = calls, until
         worker.thread.switch()
         self._ended(worker)
 
@@ -252,7 +253,7 @@ class World:
         if worker.killed:
             raise Killed
         worker.stands_at = what
-        if worker.calls <= 0:
+        if worker.calls <= 0 or (writes and worker.until(what)):
             assert worker.thread is not None
             assert worker.thread.parent is not None
             worker.thread.parent.switch()
