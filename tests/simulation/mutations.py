@@ -146,6 +146,71 @@ MUTATIONS: Final = (
         "yield from ()",
         seed=1,
     ),
+    Mutation(
+        "nothing is archived that production leaves",
+        "bot.domain.merged",
+        "for version in carrier.registered.versions:",
+        "for version in ():",
+    ),
+    Mutation(
+        "a version has the stage of its first environment",
+        "bot.domain.carriers",
+        "for s in own if s.live",
+        "for s in reversed([*own]) if s.live",
+    ),
+    Mutation(
+        "production is never proposed",
+        "bot.domain.candidates",
+        "if world.registered is None or state.hold or",
+        "if world.registered is None or state.rules.name == 'production' or state.hold or",
+    ),
+    Mutation(
+        "the alias of what was removed stays",
+        "bot.domain.merged",
+        "if entry is None and target.alias and target.alias in carrier.registered.aliases:",
+        "if False:",
+    ),
+    Mutation(
+        "strangers may do all but hold",
+        "workers.commands",
+        "self._role < Role.WRITE",
+        "self._role < Role.WRITE and spec.name == '/hold'",
+    ),
+    Mutation(
+        "what was pushed after the look is merged too",
+        "bot.gateways.github.pulls",
+        "sha=head, merge_method",
+        "merge_method",
+    ),
+    Mutation(
+        "the answer comes before the reaction",
+        "workers.commands",
+        """        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+""",
+        """        desk.still_mine()
+        repository.comments.say(key.issue, replies.reply(comment.id, said))
+        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+        return
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+""",
+    ),
+    Mutation(
+        "what the bot wrote is not known before GitHub lists it",
+        "bot.gateways.github.deployments",
+        'if not listed or not min(listed) <= row["id"] <= max(listed)',
+        'if row["id"] < min(listed, default=0)',
+    ),
+    Mutation(
+        "a missing approval is judged while lists may lag",
+        "bot.domain.merged",
+        "_LAG = timedelta(seconds=3)",
+        "_LAG = timedelta(seconds=0)",
+    ),
 )
 
 
