@@ -262,7 +262,7 @@ class People:
         manifest = yaml.safe_load(self.world.repository.file("versions.yaml") or "")
         there = (manifest["models"] or {}).get(name, {})
         fate = random.random()
-        if fate < 0.15 and environment in there:
+        if fate < 0.3 and environment in there:
             del there[environment]
             what = f"{name} leaves {environment}"
         else:
