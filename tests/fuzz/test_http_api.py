@@ -5,14 +5,18 @@ https://schemathesis.readthedocs.io
 
 from __future__ import annotations
 
+import base64
 import json
+import string
 from collections.abc import Callable
+from importlib import resources
 from typing import Final
 
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import given
+from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core import NotSet
@@ -21,6 +25,7 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks
 
 from tests.fuzz.bounds import inputs, soon
+from tests.fuzz.conftest import TOKEN
 from tests.web.payloads import github, mlflow
 
 CHECKS: Final = [
@@ -31,6 +36,7 @@ CHECKS: Final = [
     checks.response_schema_conformance,
 ]
 DESCRIPTION: Final = ("/api/v1/openapi.json", "GET")  # not among Schemathesis' own list, since it was read from there
+DESCRIBED: Final = json.loads(resources.files("bot.web").joinpath("openapi.json").read_bytes())
 OPERATIONS: Final = (
     DESCRIPTION,
     ("/", "GET"),
@@ -45,6 +51,18 @@ OPERATIONS: Final = (
     ("/webhooks/mlflow", "POST"),
 )
 WEBHOOKS: Final = OPERATIONS[-2:]
+READ: Final = OPERATIONS[:-2]
+OPEN: Final = ("/healthz", "/readyz")
+
+# What may stand in a header: anything but control characters, in the one encoding that HTTP has for it.
+_HEADER: Final = st.text(st.characters(codec="latin-1", exclude_categories=("Cc",)), max_size=40)
+_SIGN_IN: Final = st.one_of(
+    _HEADER,
+    st.builds("{} {}".format, st.sampled_from(("Bearer", "bearer", "Basic", "Digest", "")), _HEADER),
+    _HEADER.map(lambda said: f"Basic {base64.b64encode(said.encode()).decode()}"),
+    st.integers(0, len(TOKEN) - 1).map(lambda length: f"Bearer {TOKEN[:length]}"),
+    st.builds(lambda token, more: f"Bearer {token}{more}", st.just(TOKEN), _HEADER.filter(str.strip)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +114,64 @@ def test_what_is_allowed_is_answered_as_described(described: BaseSchema, path: s
 @pytest.mark.parametrize(("path", "method"), WEBHOOKS)
 def test_what_is_not_allowed_is_answered_as_described(described: BaseSchema, path: str, method: str) -> None:
     drive(described, path, method, GenerationMode.NEGATIVE, sent)
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_what_only_reads_takes_no_notice_of_what_nobody_asked_for(
+    described: BaseSchema, path: str, method: str
+) -> None:
+    @inputs(60)
+    @given(
+        described[path][method].as_strategy(),
+        st.dictionaries(st.text(), st.text(), max_size=3),
+        st.dictionaries(st.sampled_from(("Accept", "Range", "If-None-Match", "Host", "X-Forwarded-For")), _HEADER),
+        st.binary(max_size=100),
+    )
+    def each(case: Case, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
+        with soon():
+            response = case.call(params=query, headers=headers, data=body)
+        case.validate_response(response, checks=CHECKS)
+        assert response.status_code in (200, 404)
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_what_only_reads_cannot_be_asked_to_do_anything_else(service: FlaskClient, path: str, method: str) -> None:
+    @inputs(30)
+    @given(st.text(string.ascii_uppercase, min_size=1, max_size=10), st.binary(max_size=100))
+    def each(other: str, body: bytes) -> None:
+        with soon():
+            answer = service.open(path.replace("{name}", "fraud"), method=other, data=body)
+        assert other in (method, "HEAD") or answer.status_code == 405
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_who_has_no_token_sees_nothing(guarded: FlaskClient, path: str, method: str) -> None:
+    behind = schemathesis.openapi.from_dict(DESCRIBED, app=guarded.application)
+
+    @inputs(60)
+    @given(behind[path][method].as_strategy(), _SIGN_IN)
+    def each(case: Case, sign_in: str) -> None:
+        with soon():
+            response = case.call(headers={"Authorization": sign_in})
+        case.validate_response(response, checks=CHECKS)
+        assert response.status_code == 200 if path in OPEN else response.status_code == 401
+        assert path in OPEN or b"fraud" not in response.content
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_who_has_a_token_sees_what_is_described(guarded: FlaskClient, path: str, method: str) -> None:
+    behind = schemathesis.openapi.from_dict(DESCRIBED, app=guarded.application)
+
+    def signed_in(case: Case) -> Response:
+        return case.call(headers={"Authorization": f"Bearer {TOKEN}"})
+
+    assert drive(behind, path, method, GenerationMode.POSITIVE, signed_in) <= {200, 404}
 
 
 @pytest.mark.parametrize(("path", "method"), WEBHOOKS)
