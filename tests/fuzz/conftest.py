@@ -16,8 +16,6 @@ from bot.web.app import create_app
 from tests.conftest import PEM
 from tests.web.test_board import HELD, LIVE
 
-TOKEN = "a-token-of-16-and-more"
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -46,10 +44,3 @@ def service(served: Settings, valkey_url: Secret) -> Iterator[FlaskClient]:
         )
         yield create_app(served, queue).test_client()
         connection.flushall()
-
-
-@pytest.fixture(scope="module")
-def guarded(served: Settings, service: FlaskClient, valkey_url: Secret) -> Iterator[FlaskClient]:
-    """The same for those who have a token."""
-    with connect(valkey_url) as connection:
-        yield create_app(replace(served, board_tokens=(Secret(TOKEN),)), WorkQueue(connection)).test_client()

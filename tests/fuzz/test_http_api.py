@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import json
 import string
-from collections.abc import Callable
-from importlib import resources
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -24,8 +24,11 @@ from schemathesis.core.transport import Response
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks
 
+from bot.gateways.queue import WorkQueue
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret, Settings
+from bot.web.app import create_app
 from tests.fuzz.bounds import inputs, soon
-from tests.fuzz.conftest import TOKEN
 from tests.web.payloads import github, mlflow
 
 CHECKS: Final = [
@@ -36,7 +39,6 @@ CHECKS: Final = [
     checks.response_schema_conformance,
 ]
 DESCRIPTION: Final = ("/api/v1/openapi.json", "GET")  # not among Schemathesis' own list, since it was read from there
-DESCRIBED: Final = json.loads(resources.files("bot.web").joinpath("openapi.json").read_bytes())
 OPERATIONS: Final = (
     DESCRIPTION,
     ("/", "GET"),
@@ -50,24 +52,34 @@ OPERATIONS: Final = (
     ("/webhooks/github", "POST"),
     ("/webhooks/mlflow", "POST"),
 )
+TOKEN: Final = "a-token-of-16-and-more"
 WEBHOOKS: Final = OPERATIONS[-2:]
 READ: Final = OPERATIONS[:-2]
 OPEN: Final = ("/healthz", "/readyz")
 
 # What may stand in a header: anything but control characters, in the one encoding that HTTP has for it.
-_HEADER: Final = st.text(st.characters(codec="latin-1", exclude_categories=("Cc",)), max_size=40)
+_HEADER: Final = st.text(st.characters(codec="latin-1", exclude_categories=("Cc",)), max_size=40).map(str.strip)
 _SIGN_IN: Final = st.one_of(
     _HEADER,
-    st.builds("{} {}".format, st.sampled_from(("Bearer", "bearer", "Basic", "Digest", "")), _HEADER),
+    st.builds("{} {}".format, st.sampled_from(("Bearer", "bearer", "Basic", "Digest")), _HEADER),
     _HEADER.map(lambda said: f"Basic {base64.b64encode(said.encode()).decode()}"),
     st.integers(0, len(TOKEN) - 1).map(lambda length: f"Bearer {TOKEN[:length]}"),
-    st.builds(lambda token, more: f"Bearer {token}{more}", st.just(TOKEN), _HEADER.filter(str.strip)),
+    st.builds(lambda token, more: f"Bearer {token}{more}", st.just(TOKEN), _HEADER.filter(bool)),
 )
 
 
 @pytest.fixture(scope="module")
 def described(service: FlaskClient) -> BaseSchema:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", service.application)
+
+
+@pytest.fixture(scope="module")
+def guarded(served: Settings, valkey_url: Secret, service: FlaskClient) -> Iterator[BaseSchema]:
+    """The same for those who have a token."""
+    with connect(valkey_url) as connection:
+        app = create_app(replace(served, board_tokens=(Secret(TOKEN),)), WorkQueue(connection))
+        signed_in = {"Authorization": f"Bearer {TOKEN}"}
+        yield schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app, headers=signed_in)
 
 
 def test_the_description_is_valid_and_all_of_it_is_driven(described: BaseSchema) -> None:
@@ -149,11 +161,9 @@ def test_what_only_reads_cannot_be_asked_to_do_anything_else(service: FlaskClien
 
 
 @pytest.mark.parametrize(("path", "method"), READ)
-def test_who_has_no_token_sees_nothing(guarded: FlaskClient, path: str, method: str) -> None:
-    behind = schemathesis.openapi.from_dict(DESCRIBED, app=guarded.application)
-
+def test_who_has_no_token_sees_nothing(guarded: BaseSchema, path: str, method: str) -> None:
     @inputs(60)
-    @given(behind[path][method].as_strategy(), _SIGN_IN)
+    @given(guarded[path][method].as_strategy(), _SIGN_IN)
     def each(case: Case, sign_in: str) -> None:
         with soon():
             response = case.call(headers={"Authorization": sign_in})
@@ -165,13 +175,11 @@ def test_who_has_no_token_sees_nothing(guarded: FlaskClient, path: str, method: 
 
 
 @pytest.mark.parametrize(("path", "method"), READ)
-def test_who_has_a_token_sees_what_is_described(guarded: FlaskClient, path: str, method: str) -> None:
-    behind = schemathesis.openapi.from_dict(DESCRIBED, app=guarded.application)
-
+def test_who_has_a_token_sees_what_is_described(guarded: BaseSchema, path: str, method: str) -> None:
     def signed_in(case: Case) -> Response:
         return case.call(headers={"Authorization": f"Bearer {TOKEN}"})
 
-    assert drive(behind, path, method, GenerationMode.POSITIVE, signed_in) <= {200, 404}
+    assert drive(guarded, path, method, GenerationMode.POSITIVE, signed_in) <= {200, 404}
 
 
 @pytest.mark.parametrize(("path", "method"), WEBHOOKS)

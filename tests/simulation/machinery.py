@@ -8,7 +8,9 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from bot.domain.keys import CommentKey, Key, ModelKey, PullRequestKey
 from policies.evidence import RunStatus
+from tests.simulation.company import MODELS, REPOSITORY
 from tests.simulation.world import Fault, Worker
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 TO_THE_END: Final = 10**9  # calls
 _LOOKS_TO_A_MERGE: Final = 6  # at most
-_LOOKS_IN_A_SECOND: Final = 6
+_LOOKS_IN_A_SECOND: Final = 4
+_LAGGING_NOW: Final = 0.5
+_KINDS: Final = (CommentKey, CommentKey, ModelKey, PullRequestKey)
+_ALL_MODELS: Final = tuple(ModelKey(REPOSITORY, model) for model in MODELS)
 _IN_A_SECOND: Final = ("approve_and_merge", "approve_and_merge", "merge_and_take_back", "revert", "close", "command")
 
 
@@ -43,7 +48,9 @@ def _a_few_calls(schedule: Schedule, random: Random) -> str:
 def _to_an_effect(schedule: Schedule, random: Random) -> str:
     """Go on until the worker stands before one of its next effects."""
     worker = _worker(schedule, random)
-    if worker.is_idle and not schedule.world.take(worker):
+    if random.random() < 0.5:
+        _deliver_all(schedule)
+    if worker.is_idle and not schedule.world.take(worker, random.choice(_KINDS)):
         return ""
     key, effects = worker.job.key if worker.job else "", random.choice((0, 1, 1, 2, 2, 3, 5, 8))
     counted = itertools.count()
@@ -63,43 +70,57 @@ def _kill_between_effects(schedule: Schedule, random: Random) -> str:
 def _push_before_merge(schedule: Schedule, random: Random) -> str:
     """Somebody pushes to a proposal after the bot has looked at it, and before it merges."""
     world, worker = schedule.world, _worker(schedule, random)
+    world.queue.request(*_ALL_MODELS)
     for _ in range(_LOOKS_TO_A_MERGE):
         if worker.is_idle and not world.take(worker):
             return ""
         world.go_on(worker, TO_THE_END, lambda effect: effect.endswith("/merge"))
-        world.collect_events()
+        _deliver_all(schedule)
         if not worker.is_idle:
-            number = int(worker.stands_at.split("/")[-2])
-            told = schedule.people.push_to(world.repository.pull(number), random)
-            schedule.watch.after_deed()
-            return f"{worker.name} stands before {worker.stands_at}; {told}"
-    return ""
+            break
+    if worker.is_idle:
+        return ""
+    number, stands_at = int(worker.stands_at.split("/")[-2]), worker.stands_at
+    told = schedule.people.push_to(world.repository.pull(number), random)
+    schedule.watch.after_deed()
+    world.go_on(worker, TO_THE_END if random.random() < 0.7 else 0)
+    return f"{worker.name} stands before {stands_at}; {told}"
 
 
 def _busy_second(schedule: Schedule, random: Random) -> str:
     """In one second everything is looked at, somebody does something, and it is looked at in replicas that lag."""
-    world, worker = schedule.world, _worker(schedule, random)
+    world, worker, lagging = schedule.world, _worker(schedule, random), schedule.world.lagging
+    pulls = (PullRequestKey(REPOSITORY, pull.number) for pull in world.repository.pulls())
     schedule.finish(worker)
-    _look_at_all(schedule, worker)
+    _look_at(schedule, worker, *pulls)
     done = schedule.people.do(random.choice(_IN_A_SECOND), random.getrandbits(32))
     schedule.watch.after_deed()
     if not done:
         return ""
-    world.stale = random.choice((10, 40))
-    _look_at_all(schedule, worker)
-    return f"in one second: all is looked at, {done}, and it is looked at again as GitHub was a moment ago"
+    world.lagging = _LAGGING_NOW
+    for _ in range(2):
+        _look_at(schedule, worker, *_ALL_MODELS)
+    world.lagging = lagging
+    return f"in one second: all is looked at, {done}, and it is looked at in replicas that lag"
 
 
-def _look_at_all(schedule: Schedule, worker: Worker) -> None:
-    """Events arrive at once; the looks that follow from them too."""
+def _look_at(schedule: Schedule, worker: Worker, *keys: Key) -> None:
+    """Look at these, and at what is due before them."""
     world = schedule.world
-    world.collect_events()
-    while world.hints:
-        world.queue.request(*world.hints.pop(0))
+    world.queue.request(*keys)
+    _deliver_all(schedule)
     for _ in range(_LOOKS_IN_A_SECOND):
-        if not world.take(worker):
+        if not world.take(worker, type(keys[0]) if keys else None):
             return
         schedule.finish(worker)
+
+
+def _deliver_all(schedule: Schedule) -> None:
+    """Every event arrives, in its order."""
+    schedule.world.collect_events()
+    for named in schedule.world.hints:
+        schedule.world.queue.request(*named)
+    schedule.world.hints.clear()
 
 
 def _kill_worker(schedule: Schedule, random: Random) -> str:

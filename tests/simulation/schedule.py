@@ -46,8 +46,8 @@ DEED_WEIGHTS: Final = {
 MACHINE_WEIGHTS: Final = {
     "work": 60,
     "a_few_calls": 20,
-    "to_an_effect": 8,
-    "kill_between_effects": 10,
+    "to_an_effect": 6,
+    "kill_between_effects": 8,
     "kill_worker": 3,
     "kill_host": 3,
     "freeze": 2,
@@ -56,8 +56,8 @@ MACHINE_WEIGHTS: Final = {
     "lost_answer": 5,
     "rate_limit": 2,
     "stale_reads": 5,
-    "push_before_merge": 4,
-    "busy_second": 5,
+    "push_before_merge": 3,
+    "busy_second": 4,
     "deliver": 30,
     "lose_event": 6,
     "repeat_event": 4,
@@ -148,7 +148,7 @@ class Schedule:
     def _come_to_rest(self) -> None:
         """Nothing fails any more; what was under way ends, and sweeps find the rest."""
         world = self.world
-        world.stale, world.lags, world.bot_skew = 0, False, timedelta()
+        world.stale, world.lagging, world.bot_skew = 0, 0.0, timedelta()
         for model in world.mlflow.models.values():
             for version in model.versions.values():
                 version.status = RunStatus.FINISHED

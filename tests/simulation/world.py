@@ -138,7 +138,7 @@ class World:
         self.memory: dict[str, bytes] = {}
         self.hints: list[tuple[Key, ...]] = []
         self.stale = 0
-        self.lags = seed % 7 == 3  # GitHub's replicas lag all the time
+        self.lagging = _LAGGING if seed % 7 == 3 else 0.0  # how many of the reads that could be are stale, all the time
         self.overlap = False  # whether two workers may be at one key: Redis was emptied or a lease ran out
         self.broken: Violation | None = None
         self.effects = 0
@@ -183,12 +183,13 @@ class World:
 
     # --- the workers ----------------------------------------------------------------------------------------------
 
-    def take(self, worker: Worker) -> bool:
-        """Give an idle worker the next job; False where there is none."""
+    def take(self, worker: Worker, kind: type | None = None) -> bool:
+        """Give an idle worker the next job, of a kind if there is one; False where there is none."""
         self.queue.dispatch()
-        if not self.stored.handed:
+        handed = self.stored.handed
+        if not handed:
             return False
-        worker.job = self.stored.handed.pop(0)
+        worker.job = handed.pop(next((i for i, job in enumerate(handed) if type(job.key) is kind), 0))
         worker.killed = worker.frozen = worker.misled = False
         worker.began, worker.after_loss = self.effects, 0
         worker.thread = greenlet(lambda: self._work(worker))
@@ -304,7 +305,7 @@ class World:
             answer = replace(known, moment=moment)
         self._answers[what] = answer
         could_lag = answer.before is not None and self.now - answer.since <= _LAG
-        if could_lag and (self.stale > 0 or (self.lags and self.random.random() < _LAGGING)):
+        if could_lag and (self.stale > 0 or (self.lagging and self.random.random() < self.lagging)):
             self.stale = max(0, self.stale - 1)
             worker.misled = True
             return answer.before
