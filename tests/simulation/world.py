@@ -304,7 +304,8 @@ class World:
         else:
             answer = replace(known, moment=moment)
         self._answers[what] = answer
-        could_lag = answer.before is not None and self.now - answer.since <= _LAG
+        # Not promised is what comes of a bot whose clock is ahead and of replicas that lag in the same seconds.
+        could_lag = answer.before is not None and self.now - answer.since <= _LAG and self.bot_skew <= timedelta()
         if could_lag and (self.stale > 0 or (self.lagging and self.random.random() < self.lagging)):
             self.stale = max(0, self.stale - 1)
             worker.misled = True
