@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+EMULATORS := $(VENV)/emulators
 N ?= 2000
 # A process a core, each with servers of its own; the tests of one file stay together.
 PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate chaos fuzz lint types imports format benchmark sbom lock clean
+.DELETE_ON_ERROR:
+.PHONY: help demo test emulators simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -25,6 +28,11 @@ demo: $(READY) ## the whole story on this machine
 test: $(READY) ## all tests: make test ARGS=tests/domain
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
+emulators: ## the stand-in for Azure Blob Storage that some tests need; from npm
+	mkdir -p $(EMULATORS)
+	cp tests/stores/azurite/package.json tests/stores/azurite/package-lock.json $(EMULATORS)
+	cd $(EMULATORS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+
 simulate: $(READY) ## schedules of what can go wrong, in memory: make simulate N=10000, or ARGS="--seed 7"
 	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)
 
@@ -34,11 +42,14 @@ chaos: $(READY) ## real processes, killed and disturbed for some minutes, then t
 fuzz: $(READY) ## whatever comes from outside, twenty times as much of it as in the tests
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --timeout 3600 tests/fuzz $(ARGS)
 
-lint: $(READY) ## style, Dockerfile, workflows
+lint: $(READY) ## style, Dockerfile, workflows, scripts, chart
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/zizmor --offline --quiet .github/workflows examples/deploy-repository/.github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows examples/*/.github/workflows
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml examples/*/.github/workflows/*.yml
+	$(BIN)/shellcheck .ci/run examples/breast-cancer/*.sh examples/breast-cancer/scripts/*.sh
+	$(BIN)/python -m charts.lint
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy
@@ -49,6 +60,18 @@ imports: $(READY) ## the direction of imports
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+chart: $(READY) ## the chart's README from its values
+	$(BIN)/python -m charts.values_table
+
+promtool: build/promtool ## Prometheus' checker of alert rules: one file of Debian's or Ubuntu's package, nothing is installed
+
+build/promtool:
+	mkdir -p build
+	cd build && (apt-get download prometheus || ($(SUDO) apt-get update -qq && apt-get download prometheus))
+	dpkg-deb --fsys-tarfile build/prometheus_*.deb | tar --extract --to-stdout ./usr/bin/promtool > $@
+	rm build/prometheus_*.deb
+	chmod +x $@
 
 benchmark: $(READY) ## speed, memory and cost, as a table
 	$(BIN)/python -m benchmarks
@@ -63,6 +86,8 @@ lock: $(READY) ## pin the dependencies anew
 		--all-extras pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --output-file requirements/runtime.txt
+	echo setuptools | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --constraints requirements/dev.txt - --output-file requirements/build.txt
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -15,6 +15,8 @@ from bot.domain.errors import Misconfigured
 from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[1-9][0-9]{0,4})?", re.ASCII)
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}(\[bot\])?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}", re.ASCII)
 _SHORTEST_TOKEN: Final = 16  # characters
 _REDIS_SCHEMES: Final = ("redis", "rediss", "redis+sentinel", "unix")
@@ -84,6 +86,9 @@ class Settings:
     board_tokens: tuple[Secret, ...] = ()
     board_user_header: str | None = None
     metrics_port: int | None = None
+    dvc_roots: tuple[Path, ...] = ()
+    dvc_hosts: tuple[str, ...] = ()
+    bot_login: str | None = None
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -107,6 +112,9 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         board_tokens=reader.optional("PROMOTION_BOARD_TOKEN", (), _board_tokens),
         board_user_header=reader.optional("PROMOTION_BOARD_USER_HEADER", None, _header),
         metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
+        dvc_roots=reader.optional("PROMOTION_DVC_ROOTS", (), _roots),
+        dvc_hosts=reader.optional("PROMOTION_DVC_HOSTS", (), _hosts),
+        bot_login=reader.optional("PROMOTION_BOT_LOGIN", None, _login),
     )
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
@@ -137,6 +145,14 @@ class _Reader:
         except ValueError as error:
             self.problems.append(f"{name} {error}")
             return default
+
+
+def is_installation_token(credentials: AppCredentials | Secret) -> bool:
+    """Whether a token is one that GitHub made for an App's installation, as it does for each run of a workflow.
+
+    https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github
+    """
+    return isinstance(credentials, Secret) and credentials.reveal().startswith("ghs_")
 
 
 def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:
@@ -229,6 +245,12 @@ def _board_tokens(text: str) -> tuple[Secret, ...]:
     return tokens
 
 
+def _login(text: str) -> str:
+    if not _LOGIN.fullmatch(text):
+        raise ValueError("is not a login on GitHub; for example: promotion-bot[bot]")
+    return text
+
+
 def _header(text: str) -> str:
     if not _HEADER.fullmatch(text):
         raise ValueError("is not the name of a header; for example: X-Forwarded-User")
@@ -239,6 +261,26 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
         raise ValueError("is not a port; for example: 9090")
     return int(text)
+
+
+def _roots(text: str) -> tuple[Path, ...]:
+    roots = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    wrong = [str(root) for root in roots if not root.is_absolute() or ".." in root.parts or root == Path(root.anchor)]
+    if wrong or not roots:
+        found = ", ".join(wrong) or "nothing in it"
+        raise ValueError(f"is not a list of whole paths below /, comma separated: {found}; for example: /srv/dvc")
+    return roots
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    parts = [part.strip().lower() for part in text.split(",") if part.strip()]
+    wrong = [part for part in parts if not _HOST.fullmatch(part)]
+    if wrong or not parts:
+        found = ", ".join(wrong) or "nothing in it"
+        raise ValueError(
+            f"is not a list of hosts, comma separated: {found}; for example: dvc.example.com,minio.internal:9000"
+        )
+    return tuple(parts)
 
 
 def _repositories(text: str) -> tuple[str, ...]:

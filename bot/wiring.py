@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bot.domain.errors import Misconfigured
+from bot.domain.errors import Misconfigured, Service
+from bot.domain.keys import Urgency
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache, sealing_key
+from bot.gateways.dvc.remotes import Access
+from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository
 from bot.gateways.mlflow_api import preload as preload_registry
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
-from bot.settings import Settings
+from bot.settings import Secret, Settings, is_installation_token
 
 
 @dataclass
@@ -39,16 +43,32 @@ class Gateways:
         return Artifacts(self.registry)
 
     @cached_property
+    def dvc(self) -> Dvc:
+        """DVC's files in training repositories, and its remotes."""
+        return Dvc(Access(self.settings.dvc_roots, self.settings.dvc_hosts))
+
+    @cached_property
     def github_client(self) -> GitHubClient:
-        """GitHub, signed in as the bot."""
-        settings = self.settings
-        return GitHubClient(settings.github_api_url, settings.github_credentials, self.cache, settings.repositories)
+        """GitHub, signed in as the bot, or as a person who looks at what the bot did."""
+        settings, credentials = self.settings, self.settings.github_credentials
+        bot = Login(settings.bot_login) if settings.bot_login and isinstance(credentials, Secret) else None
+        return GitHubClient(settings.github_api_url, credentials, self.cache, settings.repositories, bot)
 
     def github(self, repository: str) -> Repository:
         """One deploy repository."""
         if repository not in self._repositories:
             self._repositories[repository] = Repository(self.github_client, self.cache, repository)
         return self._repositories[repository]
+
+    @contextmanager
+    def serving(self, urgency: Urgency, answered: set[Service]) -> Iterator[None]:
+        """For the time of one look: how urgent its requests to GitHub are, and which services have answered it."""
+        self.registry.answered.clear()
+        self.github_client.serve(urgency)
+        try:
+            yield
+        finally:
+            answered |= self.registry.answered | self.github_client.answered
 
     def login(self) -> Login:
         """Who the bot is on GitHub."""
@@ -59,7 +79,12 @@ def build(settings: Settings) -> Gateways:
     """The gateways that `settings` describe; nothing is connected to yet."""
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
-    return Gateways(settings, _cache(settings))
+    if is_installation_token(settings.github_credentials):
+        raise Misconfigured(
+            "GITHUB_TOKEN is an installation's token (ghs_…): it ends within hours and cannot say whose it is. Set"
+            " GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY, or a token of an account"
+        )
+    return Gateways(replace(settings, bot_login=None), _cache(settings))
 
 
 def without_queue(settings: Settings) -> Gateways:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,9 +22,13 @@ from policies.evidence import (
     Metric,
     Need,
     OnBranch,
+    Recorded,
     Run,
     RunStatus,
     SignedBy,
+    Tracked,
+    TrackedOutput,
+    Unreadable,
     UnsafeCode,
     Unusable,
     Verified,
@@ -104,6 +108,7 @@ def given_evidence(given: Mapping[str, Any], needs: frozenset[Need]) -> Evidence
         signed={need: _signed(given.get("signed")) for need in needs if isinstance(need, SignedBy)},
         commits={need: _commit(given.get("commit")) for need in needs if isinstance(need, OnBranch)},
         ci={need: _ci(given.get("ci", {}).get(need.name)) for need in needs if isinstance(need, GithubCheck)},
+        tracked={need: _tracked(given.get("data"), need, subject) for need in needs if isinstance(need, Tracked)},
         live_since={name: NOW - parse_duration(said) for name, said in given.get("live_for", {}).items()},
     )
 
@@ -173,6 +178,28 @@ def _signed(said: bool | None) -> Verified | Unusable | None:
 def _commit(said: str | None) -> Commit | None:
     answers = {"on_branch": (True, True), "elsewhere": (True, False), "missing": (False, False)}
     return Commit("0" * 40, *answers[said]) if said else None
+
+
+def _tracked(said: str | None, need: Tracked, subject: VersionEvidence) -> TrackedOutput | Unreadable | Unusable | None:
+    """What DVC has, told by how it differs from what the version says."""
+    tag = "data_hash" if need.of is Recorded.DATA else "model_hash"
+    recorded, other = subject.lineage.get(tag, ""), "md5:" + "0" * 32
+    found = TrackedOutput(subject.commit or "", need.output or need.file, recorded, recorded, "the remote", stored=True)
+    match said:
+        case "as_recorded":
+            return found
+        case "changed":
+            return replace(found, hash=other)
+        case "other_version":
+            return replace(found, hash_at_version=other)
+        case "deleted":
+            return replace(found, stored=False)
+        case "untracked":
+            return Unusable(f"{need.file} is not in {need.repository} at the training commit")
+        case "unreachable":
+            return Unreadable("the DVC remote does not answer")
+        case _:
+            return None
 
 
 def _ci(said: str | None) -> CiResult | None:

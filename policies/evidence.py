@@ -89,7 +89,29 @@ class LiveIn:
     environment: str
 
 
-Need = Part | Column | SignedBy | OnBranch | GithubCheck | LiveIn
+class Recorded(StrEnum):
+    """What of a version is tracked with DVC, and so which of its tags say its hash."""
+
+    DATA = "data"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What DVC tracks, as the training repository has it at the training commit that the lineage names.
+
+    `file` is a `.dvc` file or a `dvc.lock` of `repository`; `output` is which of the file's outputs, None where it has
+    one only. `remote` is the name of one of DVC's remotes, None for the repository's default.
+    """
+
+    repository: str
+    file: str
+    of: Recorded = Recorded.DATA
+    output: str | None = None
+    remote: str | None = None
+
+
+Need = Part | Column | SignedBy | OnBranch | GithubCheck | LiveIn | Tracked
 
 # --- what is found --------------------------------------------------------------------------------------------------
 
@@ -184,6 +206,23 @@ class CiResult:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedOutput:
+    """One output that DVC tracks at a training commit.
+
+    `hash` is `md5:<hex>`, with `.dir` at the end for a directory. `hash_at_version` is its hash at the git tag that
+    `data_version` names, None where no tag is called so or the file is not there. `remote` says where DVC keeps it,
+    `stored` whether it is there.
+    """
+
+    commit: str
+    path: str
+    hash: str
+    hash_at_version: str | None
+    remote: str
+    stored: bool | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """A valid signature, and how many of the version's files it covers: all of them, or it would not be valid."""
 
@@ -269,6 +308,7 @@ class Evidence:
     signed: Mapping[SignedBy, Verified | Unreadable | Unusable | None] = field(default_factory=dict)
     commits: Mapping[OnBranch, Commit | Unreadable | Unusable | None] = field(default_factory=dict)
     ci: Mapping[GithubCheck, CiResult | Unreadable | None] = field(default_factory=dict)
+    tracked: Mapping[Tracked, TrackedOutput | Unreadable | Unusable | None] = field(default_factory=dict)
     live_since: Mapping[str, datetime] = field(default_factory=dict)
 
     def digest(self) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from policies.documents import Document, InvalidDocument, Problem, load
 from policies.durations import parse_duration
-from policies.evidence import Need
+from policies.evidence import Need, OnBranch
 from policies.kinds import KINDS
 from policies.kinds.base import Check
+from policies.kinds.data import named_repositories, without_repository
 from policies.kinds.expression import Expression
 from policies.verdict import Severity
 
@@ -94,11 +95,30 @@ def _parse(text: str | bytes, source: str, files: _Files, line: tuple[str, ...])
             continue
         inherited |= {check.id: check for check in base.checks}
         sources += base.sources
+    problems += _settle_repositories(document, inherited)
     if problems:
         raise InvalidDocument(problems)
     timeout = parse_duration(data["evidence_timeout"]) if "evidence_timeout" in data else DEFAULT_TIMEOUT
     own = {row["id"]: _check(row, timeout, source) for row in data["checks"]}
     return Policy(data["name"], tuple({**inherited, **own}.values()), tuple(dict.fromkeys(sources)))
+
+
+def _settle_repositories(document: Document, inherited: Mapping[str, PolicyCheck]) -> Iterator[Problem]:
+    """Have every `data` check name its repository: the one of the `lineage` checks, where they look into one only."""
+    rows = document.data["checks"]
+    own = {row["id"] for row in rows}
+    named = set[str]().union(*(named_repositories(row) for row in rows))
+    for check in inherited.values():
+        if check.id not in own:
+            named |= {need.repository for need in check.needs if isinstance(need, OnBranch)}
+    for position, row in enumerate(rows):
+        for place, said in without_repository(row, ("checks", position)):
+            if len(named) == 1:
+                said["repository"] = next(iter(named))
+            else:
+                found = f"look into {' and '.join(sorted(named))}" if named else "name none with `git`"
+                message = f"lacks the key “repository”: the policy's lineage checks {found}"
+                yield document.problem_at(place, message)
 
 
 def _extended(document: Document, position: int, path: str, files: _Files, line: tuple[str, ...]) -> Policy:

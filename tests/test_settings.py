@@ -70,7 +70,15 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("PROMOTION_BOARD_TOKEN", f"hidden-{'ü' * 32}"),
         ("PROMOTION_BOARD_USER_HEADER", "X_Forwarded_User"),
         ("PROMOTION_METRICS_PORT", "70000"),
+        ("PROMOTION_DVC_ROOTS", "srv/dvc"),
+        ("PROMOTION_DVC_ROOTS", "/srv/dvc,/srv/../etc"),
+        ("PROMOTION_DVC_ROOTS", "/"),
+        ("PROMOTION_DVC_ROOTS", ","),
+        ("PROMOTION_DVC_HOSTS", "https://host"),
+        ("PROMOTION_DVC_HOSTS", "host:0,"),
+        ("PROMOTION_DVC_HOSTS", "*.example.com"),
         ("PROMOTION_METRICS_PORT", "http"),
+        ("PROMOTION_BOT_LOGIN", "promotion bot"),
     ],
 )
 def test_what_is_wrong_is_named_with_an_example_and_no_secret(environ: Environ, name: str, value: str) -> None:
@@ -80,6 +88,14 @@ def test_what_is_wrong_is_named_with_an_example_and_no_secret(environ: Environ, 
     (line,) = message.splitlines()[1:]
     assert name in line
     assert "hidden" not in message
+
+
+def test_where_dvc_remotes_may_be_is_a_list(environ: Environ) -> None:
+    said = {"PROMOTION_DVC_ROOTS": "/srv/dvc, /mnt/data", "PROMOTION_DVC_HOSTS": "DVC.example.com,minio:9000"}
+    settings = load_settings({**environ, **said})
+    assert settings.dvc_roots == (Path("/srv/dvc"), Path("/mnt/data"))
+    assert settings.dvc_hosts == ("dvc.example.com", "minio:9000")
+    assert (load_settings(environ).dvc_roots, load_settings(environ).dvc_hosts) == ((), ())
 
 
 def test_several_problems_are_said_together(environ: Environ) -> None:

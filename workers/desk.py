@@ -1,20 +1,22 @@
-"""What a look may do with the queue."""
+"""What a look is given beside the gateways: the queue, as far as it may use it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.domain.errors import Service
 from bot.domain.keys import CommentKey, Key, Urgency
 from bot.gateways.queue import Claimed, WorkQueue
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a look may do with the queue."""
+    """What a look may do with the queue; `answered` are the services that answered it."""
 
     queue: WorkQueue
     claimed: Claimed
+    answered: set[Service] = field(default_factory=set)
 
     def still_mine(self) -> None:
         """Raise LostLock if another worker has taken the key over; asked before each effect."""

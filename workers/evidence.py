@@ -34,7 +34,10 @@ from policies.evidence import (
     Need,
     OnBranch,
     Part,
+    Recorded,
     SignedBy,
+    Tracked,
+    TrackedOutput,
     Unreadable,
     UnsafeCode,
     Unusable,
@@ -88,6 +91,7 @@ class EvidenceReader:
         self._listings: dict[int, tuple[tuple[str, int], ...]] = {}
         self._known: dict[int, VersionEvidence] = {}
         self._model_files: dict[int, ModelFile] = {}
+        self._outputs: dict[tuple[int, Tracked], TrackedOutput | Unreadable | Unusable | None] = {}
         self._columns: dict[tuple[int, Column], Vector | Unusable | None] = {}
 
     def read(self, question: Question) -> Evidence:
@@ -117,6 +121,7 @@ class EvidenceReader:
                 for need in needs
                 if isinstance(need, GithubCheck)
             },
+            tracked={need: self._tracked(need, subject) for need in needs if isinstance(need, Tracked)},
             live_since={
                 need.environment: since
                 for need in needs
@@ -269,6 +274,24 @@ class EvidenceReader:
         except Refused as refusal:
             return Unusable(str(refusal))
         return Commit(sha, exists=False, on_branch=False) if found is None else Commit(found[0], True, found[1])
+
+    def _tracked(self, need: Tracked, subject: VersionEvidence) -> TrackedOutput | Unreadable | Unusable | None:
+        key = (subject.version, need)
+        if key not in self._outputs:
+            self._outputs[key] = self._ask_dvc(need, subject)
+        return self._outputs[key]
+
+    def _ask_dvc(self, need: Tracked, subject: VersionEvidence) -> TrackedOutput | Unreadable | Unusable | None:
+        sha = (subject.commit or "").strip()
+        if not _is_commit(sha):
+            return None
+        version = subject.lineage.get("data_version", "").strip() if need.of is Recorded.DATA else ""
+        try:
+            return self._gateways.dvc.tracked(self._gateways.github(need.repository).git, need, sha, version)
+        except Misconfigured as error:
+            return Unreadable(str(error))
+        except Refused as refusal:
+            return Unusable(str(refusal))
 
     def _ci(self, need: GithubCheck, commit: str | None, proposal: ProposalHead | None) -> CiResult | Unreadable | None:
         on_proposal = need.on is CheckedCommit.PROPOSAL

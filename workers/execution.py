@@ -20,15 +20,13 @@ from bot.domain.keys import (
     Key,
     PullRequestKey,
     RecheckKey,
-    RegisteredModelKey,
-    RepositoryKey,
     Urgency,
     dump_key,
     parse_key,
 )
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
-from bot.gateways.troubles import MOST_FAILURES
+from bot.gateways.troubles import MOST_FAILURES, Cause
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
 from workers.desk import Desk
@@ -54,6 +52,10 @@ class Result(StrEnum):
     KILLED = "killed"
 
 
+class TookTooLong(BaseException):
+    """The look's time is over. No library's `except Exception` on the way may take it for an error of its own."""
+
+
 def execute(key_text: str, token: str) -> None:
     """RQ's entry: run the look that `token` was given for; nothing where it is not valid any more."""
     from workers.jobs import look_at
@@ -62,10 +64,9 @@ def execute(key_text: str, token: str) -> None:
     queue = open_queue(settings)
 
     def look(desk: Desk) -> None:
-        gateways, key = gateways_of(settings), desk.claimed.key
-        if not isinstance(key, RegisteredModelKey):
-            gateways.github_client.budget.expect(key.repository, desk.claimed.urgency)
-        look_at(key, desk, gateways)
+        gateways = gateways_of(settings)
+        with gateways.serving(desk.claimed.urgency, desk.answered):
+            look_at(desk.claimed.key, desk, gateways)
 
     run(Claimed(parse_key(key_text), token), queue, look)
 
@@ -89,14 +90,16 @@ def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> Non
 
 def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
-    name = dump_key(claimed.key)
-    services = services_of(claimed.key)
+    name, desk = dump_key(claimed.key), Desk(queue, claimed)
     try:
         if _is_set_aside(claimed, queue):
             return Result.SET_ASIDE, None
-        queue.troubles.expect(*services)
-        with _heartbeat(queue, claimed):
-            look(Desk(queue, claimed))
+        queue.troubles.expect(*services_of(claimed.key))
+        try:
+            with _heartbeat(queue, claimed):
+                look(desk)
+        finally:
+            queue.troubles.is_back(*desk.answered)
     except LostLock:
         return Result.LOST, None
     except NotYet as error:
@@ -106,29 +109,37 @@ def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -
     except Unreachable as error:
         if error.service is not None:
             queue.troubles.is_away(error.service, str(error))
-        again = backoff(queue.count_attempt(claimed.key), error.retry_after)
+        attempts = queue.count_attempt(claimed.key)
+        if attempts >= MOST_FAILURES and error.service is None:
+            queue.troubles.failed(claimed.key, str(error), Cause.OUTSIDE)
+        again = backoff(attempts, error.retry_after)
         log.warning("key=%s: %s; again in %.0f s", name, error, again)
         return Result.RETRIED, again
-    except (Refused, Misconfigured) as error:
+    except Refused as error:
         log.error("key=%s: %s", name, error)
         queue.forget_attempts(claimed.key)
-        return Result.REFUSED if isinstance(error, Refused) else Result.MISCONFIGURED, None
+        return Result.REFUSED, None
+    except Misconfigured as error:
+        queue.troubles.failed(claimed.key, str(error), Cause.OUTSIDE)
+        log.error("key=%s: %s", name, error)
+        queue.forget_attempts(claimed.key)
+        return Result.MISCONFIGURED, None
+    except TookTooLong as error:
+        queue.troubles.failed(claimed.key, str(error))
+        log.error("key=%s: %s", name, error)
+        return Result.FAILED, None
     except Exception as error:
         failures = queue.troubles.failed(claimed.key, _place_of(error))
         log.exception("key=%s failed, %d times in a row; the next sweep looks again", name, failures)
         return Result.FAILED, None
     queue.forget_attempts(claimed.key)
     queue.troubles.worked(claimed.key)
-    queue.troubles.is_back(*services)
     return Result.DONE, None
 
 
 def _is_set_aside(claimed: Claimed, queue: WorkQueue) -> bool:
-    """Whether this is only the sweep asking for a key whose looks keep failing, and none too soon.
-
-    The sweep itself is tried each time: everything else hangs on it.
-    """
-    if claimed.urgency is not Urgency.SWEEP or isinstance(claimed.key, RepositoryKey):
+    """Whether this is only the sweep asking for a key whose looks keep failing, and none too soon."""
+    if claimed.urgency is not Urgency.SWEEP:
         return False
     failing = queue.troubles.of(claimed.key)
     return failing is not None and failing.is_left_alone(time.time())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import logging
 import multiprocessing
@@ -20,20 +19,23 @@ from typing import Any, Final, Self
 
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
+from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
 from bot import wiring
 from bot.domain.errors import Misconfigured, PromotionError, Unreachable
 from bot.domain.keys import RepositoryKey, Urgency, dump_key, parse_key
+from bot.gateways.parent_process import end_with
 from bot.gateways.queue import RQ_QUEUES, Claimed, WorkQueue
 from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
-from workers.execution import gateways_of, give_back, open_queue
+from workers.alive import worker_name
+from workers.execution import TookTooLong, gateways_of, give_back, open_queue
 from workers.queued_job import ENTRY, JOB_LIMIT, KEEP_FAILURE, KEEP_RESULT, QueuedLook
 
 log = logging.getLogger("promotion-bot.worker")
 
 LOOKS: Final = "workers.jobs"  # what each job needs: imported by each, it was half of a quiet look's CPU
-_LEAST_URGENT_EVERY: Final = 8  # jobs
+_OTHERS_EVERY: Final = 8  # jobs
 _POLL: Final = 0.05  # seconds between looks at the inbox
 _REDIS_BACK: Final = 1.0  # seconds until Redis is tried again
 _GRACE: Final = 20.0  # seconds that running jobs get to end; orchestrators kill after 30
@@ -44,8 +46,20 @@ _SLOWEST_RESTART: Final = 30.0  # seconds
 # --- the RQ worker ----------------------------------------------------------------------------------------------------
 
 
+class TimeLimit(UnixSignalDeathPenalty):
+    """RQ's alarm, which ends a look by what no library on the way takes for an error of its own."""
+
+    def handle_death_penalty(self, signum: int, frame: FrameType | None) -> None:
+        """The time is over."""
+        if self._exception is JobTimeoutException:
+            raise TookTooLong(f"the look took longer than {self._timeout} s and was ended")
+        super().handle_death_penalty(signum, frame)  # type: ignore[no-untyped-call]
+
+
 class KeyWorker(Worker):
     """An RQ worker that signs in before it forks, and gives a key back when its work-horse is killed."""
+
+    death_penalty_class = TimeLimit
 
     settings: Settings
     work_queue: WorkQueue
@@ -58,9 +72,11 @@ class KeyWorker(Worker):
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def reorder_queues(self, reference_queue: Queue) -> None:  # noqa: ARG002 - RQ's hook after each job that it takes
-        """The most urgent first, and now and then the least urgent, so that no flood makes it wait for ever."""
+        """The most urgent first; each eighth job is one of the others, by turns: no flood makes it wait for ever."""
         self._taken += 1
-        self._ordered_queues = self.queues[:: -1 if self._taken % _LEAST_URGENT_EVERY == 0 else 1]
+        turn, rest = divmod(self._taken, _OTHERS_EVERY)
+        first = self.queues[0 if rest else 1 + turn % (len(self.queues) - 1)]
+        self._ordered_queues = [first, *(queue for queue in self.queues if queue is not first)]
 
     def subscribe(self) -> None:
         """Take no commands from Redis: signals stop a worker, and nobody else has to stop its jobs."""
@@ -89,6 +105,7 @@ def run_worker(settings: Settings) -> None:
             with asked_of_redis():
                 worker = KeyWorker(
                     [*RQ_QUEUES.values()],
+                    name=worker_name(),
                     connection=_waiting(settings),
                     serializer=JSONSerializer,
                     job_class=QueuedLook,
@@ -107,20 +124,36 @@ def run_worker(settings: Settings) -> None:
 # --- the scheduler ----------------------------------------------------------------------------------------------------
 
 
+class SweepSchedule:
+    """When this scheduler has everything looked at: at its start, and once in an interval together with all others."""
+
+    def __init__(self, queue: WorkQueue, settings: Settings) -> None:
+        self._queue = queue
+        self._keys = [RepositoryKey(repository) for repository in settings.repositories]
+        self._interval = settings.sweep_interval.total_seconds()
+        self._next: float | None = None  # on the monotonic clock
+
+    def ask_if_due(self, now: float) -> None:
+        """Ask for a sweep, unless it is too early or another scheduler has asked; `now` is monotonic."""
+        if self._next is not None and now < self._next:
+            return
+        left = 0.0 if self._next is None else self._queue.until_next_sweep()
+        if not left:
+            self._queue.request_sweep(self._keys, self._interval)
+            left = self._interval
+        self._next = now + left
+
+
 def run_scheduler(settings: Settings) -> None:
     """Hand due keys to RQ, and have everything looked at once in a sweep's interval, the first time at once."""
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     queue = open_queue(settings)
     jobs = job_queues(settings)
-    interval = settings.sweep_interval.total_seconds()
-    next_sweep = time.monotonic()
+    sweeps = SweepSchedule(queue, settings)
     while not stopped.is_set():
         try:
-            if time.monotonic() >= next_sweep:
-                repositories = (RepositoryKey(repository) for repository in settings.repositories)
-                queue.request(*repositories, urgency=Urgency.SWEEP)
-                next_sweep = time.monotonic() + interval
+            sweeps.ask_if_due(time.monotonic())
             if not dispatch(queue, jobs):
                 stopped.wait(_POLL)
         except Unreachable as error:
@@ -258,17 +291,9 @@ def _child(target: Callable[[], None], parent: int) -> None:
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _end_with(parent)
+    end_with(parent, signal.SIGTERM)
     try:
         target()
     except PromotionError as error:
         log.error("%s", error)
         sys.exit(1)
-
-
-def _end_with(parent: int) -> None:
-    """Have Linux send SIGTERM when the supervisor is killed; elsewhere the process stays until somebody stops it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            sys.exit(0)

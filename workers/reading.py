@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel
+from bot.settings import Secret
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, nearest
 from workers.repository_view import RepositoryView
+
+log = logging.getLogger("promotion-bot")
 
 
 def view_of(gateways: Gateways, repository: str | None = None, model: str = "") -> RepositoryView:
@@ -19,10 +24,25 @@ def view_of(gateways: Gateways, repository: str | None = None, model: str = "") 
         for name in [repository] if repository else served:
             view = RepositoryView(gateways, name, now)
             if not model or view.pipeline.pipeline.owns(model):
+                _expect_records(view)
                 return view
     except InvalidDocument as invalid:
         raise Refused(str(invalid)) from invalid
     raise Refused(f"no pipeline of {', '.join(served)} names “{model}” in its `models`")
+
+
+def _expect_records(view: RepositoryView) -> None:
+    """Warn a person whose own records are looked for in place of the bot's."""
+    settings = view.gateways.settings
+    if settings.bot_login or not isinstance(settings.github_credentials, Secret):
+        return
+    if view.manifest.entries and not view.judgements and view.adoption is None:
+        log.warning(
+            "%s has never recorded anything in %s. Where the bot is another: set PROMOTION_BOT_LOGIN to its login, such"
+            " as promotion-bot[bot]; what is live, and compared with, is not known else",
+            view.gateways.login(),
+            view.name,
+        )
 
 
 def registered(gateways: Gateways, model: str) -> RegisteredModel:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import click
 
 from bot.cli import options, output
 from bot.settings import Needs
-from policies.evidence import Run
+
+_WORDS: Final = frozenset({"pull_requests", "same_parent_run", "same_data", "copied_from"})
+_MOST_SHOWN: Final = 20  # of a long family; `--json` has them all
 
 
-@click.command("lineage", help="Where a version comes from: data, code, run; and where it went.")
+@click.command("lineage", help="Where a version comes from: data, code, run; where it went; its parents and siblings.")
 @click.argument("model")
 @click.argument("version", type=click.IntRange(1))
 @output.as_json
@@ -17,41 +22,27 @@ def command(model: str, version: int, as_json: bool) -> None:
     """Print a version's lineage as a tree."""
     settings = options.prepared(Needs.REGISTRY)
     from bot.wiring import without_queue
+    from workers.lineage import read_lineage
     from workers.reading import registered, version_of
 
     gateways = without_queue(settings)
     known = registered(gateways, model)
-    found = version_of(known, version)
-    evidence = gateways.registry.version_evidence(known, found)
-    run = evidence.run if isinstance(evidence.run, Run) else None
-    environments = sorted(
-        {key.split(".")[1] for key in found.tags if key.startswith("promotion.") and key.count(".") == 2}
-    )
-    tree = {
-        "data": {"data_version": evidence.lineage.get("data_version")},
-        "code": {"git_commit": evidence.commit},
-        "run": {
-            "run_id": run.run_id if run else None,
-            "status": run.status.value if run else None,
-            "trained_by": run.user if run else None,
-            "params": dict(run.params) if run else {},
-        },
-        "version": {
-            "registered": found.created_at.isoformat(),
-            "stage": found.stage,
-            "aliases": sorted(alias for alias, number in known.aliases.items() if number == version),
-            "release": found.tags.get("promotion.release"),
-        },
-        "environments": {
-            name: {
-                key: found.tags[f"promotion.{name}.{key}"]
-                for key in ("status", "pr", "commit", "by", "at")
-                if f"promotion.{name}.{key}" in found.tags
-            }
-            for name in environments
-        },
-    }
+    found = read_lineage(gateways.registry, known, version_of(known, version)).to_dict()
     if as_json:
-        output.print_json({"model": model, "version_number": version, **tree})
+        output.print_json(found)
         return
-    output.print_tree(f"{model} v{version}", tree)
+    title = f"{found.pop('model')} v{found.pop('version_number')}"
+    output.print_tree(title, _shown(found))
+
+
+def _shown(branches: Mapping[str, Any]) -> dict[str, Any]:
+    """The branches as a terminal has room for them: words instead of names, and the first of many."""
+    return {name.replace("_", " ") if name in _WORDS else name: _value(value) for name, value in branches.items()}
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    if isinstance(value, Mapping):
+        return _shown(value) if value else "not recorded"
+    if isinstance(value, list) and len(value) > _MOST_SHOWN:
+        return [*value[-_MOST_SHOWN:], f"and {len(value) - _MOST_SHOWN} older ones"]
+    return value

@@ -6,6 +6,7 @@ import click
 
 from bot.cli import options, output
 from bot.domain.errors import Misconfigured
+from bot.settings import Needs
 
 
 @click.group("webhooks", help="The MLflow webhook.")
@@ -17,7 +18,7 @@ def command() -> None:
 @output.as_json
 def sync(as_json: bool) -> None:
     """Create the MLflow webhook, or repair it."""
-    settings = options.prepared()
+    settings = options.prepared(Needs.WEBHOOKS | Needs.REGISTRY)
     if settings.public_url is None:
         raise Misconfigured("PROMOTION_PUBLIC_URL is missing: it is the address that MLflow delivers to")
     from bot.gateways.mlflow_api import MlflowApi

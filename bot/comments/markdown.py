@@ -48,6 +48,15 @@ def escaped(text: str, longest: int = _LONGEST) -> str:
     return html.escape(plain(text, longest))
 
 
+def in_diagram(text: str, longest: int = 40) -> str:
+    """One line of foreign text inside the quotes of a Mermaid label: whatever could end it or mean anything there is an
+    entity (https://mermaid.js.org/syntax/flowchart.html#entity-codes-to-escape-characters).
+    """
+    line = _INVISIBLE.sub(" ", text[: 4 * longest]).strip()
+    line = line if len(line) <= longest else line[: longest - 1] + "…"
+    return "".join(c if c.isalnum() or c in " ._-/…" else f"#{ord(c)};" for c in line) or "–"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in GitHub's Markdown; cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from bot.comments import lineage
 from bot.comments.markdown import escaped, inert, prose, table
 from bot.domain.authorisation import WINDOW
 from bot.domain.gates import Fate, ProposedChange, Standing
@@ -12,7 +13,7 @@ from bot.domain.instructions import HoldKind
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.world import LIVE_MARKER, ChangeKind, Evaluation
-from policies.evidence import Metric, Run, VersionEvidence
+from policies.evidence import Metric
 from policies.verdict import Outcome, Severity, Status, Verdict
 
 _START: Final = "<!-- promotion-bot:status -->"
@@ -45,6 +46,8 @@ def body(standing: Standing, existing: str = "") -> str:
                 *_overrides(standing.change, standing.change.evaluation.verdict),
                 *picture,
                 *_evidence(standing.change, standing.change.evaluation),
+                *_origin(standing, standing.change.evaluation),
+                *_consequences(standing.change, standing.change.evaluation),
             ]
         )
     else:
@@ -126,7 +129,7 @@ def _sections(changes: Sequence[ProposedChange]) -> Iterator[str]:
             sign = SIGNS[change.evaluation.verdict.status].split()[0]
             before = f"v{change.before.version}" if change.before else "nothing"
             title = f"{sign} {escaped(change.model)}: {before} → v{change.after.version}"
-            text = "\n\n".join(_evidence(change, change.evaluation))
+            text = "\n\n".join((*_evidence(change, change.evaluation), *_consequences(change, change.evaluation)))
             yield f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
@@ -185,7 +188,18 @@ def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     if remedies:
         yield "\n".join(f"- **{inert(o.check)}**: {prose(o.remedy)}" for o in remedies)
     yield from _metrics(evaluation)
-    yield "\n".join([*lineage(evaluation.evidence.subject), f"- Digest: {inert(evaluation.entry.digest)}"])
+    yield "\n".join([*lineage.listed(evaluation.evidence.subject), f"- Digest: {inert(evaluation.entry.digest)}"])
+
+
+def _origin(standing: Standing, evaluation: Evaluation) -> Iterator[str]:
+    """The picture of where an open proposal's version comes from and where it goes."""
+    if standing.fate is Fate.OPEN and standing.change is not None:
+        version, environment = evaluation.entry.version, standing.change.environment
+        live = [name for name, entry in standing.pipeline if entry and entry.version == version and name != environment]
+        yield from lineage.picture(evaluation.evidence.subject, environment, live)
+
+
+def _consequences(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     if change.rules is not None:
         yield "\n".join(_effects(change.model, change.rules, change.before, evaluation.entry))
     yield "\n".join(_rollback(change))
@@ -240,21 +254,6 @@ def metric_row(name: str, before: float | None, after: float | None) -> tuple[st
     change = after - before
     arrow = "→" if change == 0 else "↑" if change > 0 else "↓"
     return inert(name), one, other, f"{arrow} {change:+.4g}"
-
-
-def lineage(subject: VersionEvidence) -> Iterator[str]:
-    """Where a version comes from: its run, its code, its data."""
-    yield "#### Lineage\n"
-    if isinstance(subject.run, Run):
-        yield f"- Run: {inert(subject.run.run_id)}"
-        yield f"- Trained by: {inert(subject.run.user)}"
-    else:
-        yield "- Run: none is recorded"
-    commit = subject.lineage.get("git_commit") or subject.lineage.get("mlflow.source.git.commit")
-    yield f"- Git commit: {inert(commit) if commit else 'not recorded'}"
-    data = subject.lineage.get("data_version")
-    yield f"- Data version: {inert(data) if data else 'not recorded'}"
-    yield f"- Registered: {subject.created_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _effects(model: str, rules: Environment, before: Entry | None, after: Entry) -> Iterator[str]:

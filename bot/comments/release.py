@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bot.comments.lineage import listed
 from bot.comments.markdown import inert, plain, prose, table
-from bot.comments.proposal import lineage, metric_row
+from bot.comments.proposal import metric_row
 from bot.domain.comparison import Comparison, Row
 from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
@@ -54,7 +55,7 @@ def _parts(notes: Notes) -> Iterator[str]:
     yield "\n".join(facts)
     yield from _metrics(notes)
     if notes.evidence is not None:
-        yield "\n".join(lineage(notes.evidence))
+        yield "\n".join(listed(notes.evidence))
     if notes.comparison is not None:
         yield f"#### Since v{notes.comparison.before}"
         changed = [row for row in notes.comparison.params if row.before != row.after]

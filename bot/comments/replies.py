@@ -172,9 +172,17 @@ def compared(comparison: Comparison) -> str:
     changed = [row for row in comparison.params if row.before != row.after]
     shown = [(inert(row.name), inert(row.before or "–"), inert(row.after or "–")) for row in changed]
     parts.append(table(("Param", one, other), shown[:_MOST_ROWS]) if shown else "Their params are the same.")
+    facts = [(inert(row.name), inert(row.before or "–"), inert(row.after or "–")) for row in comparison.data]
+    facts += [(row.name.capitalize(), _count(row.before), _count(row.after)) for row in comparison.size]
+    if facts:
+        parts.append(table(("Data and size", one, other), facts))
     differences = "\n".join(f"- {prose(difference)}" for difference in comparison.signature)
     parts.append(f"Signature:\n\n{differences}" if differences else "Their signatures are the same.")
     return "\n\n".join(parts)
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
 
 
 def commands() -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from policies.evidence import Metric, Run, VersionEvidence
 from policies.signatures import compare_signatures
 
 T = TypeVar("T")
+_DATA_TAGS: Final = "data_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,10 @@ class Row(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two versions have; `signature` are the differences for those who call the model, in words."""
+    """What two versions have; `signature` are the differences for those who call the model, in words.
+
+    `data` is what their lineage says of the data they learned from; `size` is there where the files were listed.
+    """
 
     model: str
     before: int
@@ -31,6 +35,8 @@ class Comparison:
     metrics: tuple[Row[float], ...]
     params: tuple[Row[str], ...]
     signature: tuple[str, ...]
+    data: tuple[Row[str], ...] = ()
+    size: tuple[Row[int], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON values."""
@@ -46,6 +52,7 @@ def compare(before: VersionEvidence, after: VersionEvidence) -> Comparison:
         metrics=_rows(_metrics(before.metrics), _metrics(after.metrics)),
         params=_rows(_params(before), _params(after)),
         signature=compare_signatures(before.signature, after.signature).differences,
+        data=_rows(_data(before), _data(after)),
     )
 
 
@@ -55,6 +62,10 @@ def _rows(before: Mapping[str, T], after: Mapping[str, T]) -> tuple[Row[T], ...]
 
 def _metrics(metrics: tuple[Metric, ...]) -> dict[str, float]:
     return {m.name if m.dataset is None else f"{m.name} on {m.dataset}": m.value for m in metrics}
+
+
+def _data(version: VersionEvidence) -> Mapping[str, str]:
+    return {key: value for key, value in sorted(version.lineage.items()) if key.startswith(_DATA_TAGS)}
 
 
 def _params(version: VersionEvidence) -> Mapping[str, str]:

@@ -97,8 +97,10 @@ def _settled_at(change: Change, now: datetime) -> datetime | None:
     """
     if change.reopens is not None or change.made_at is None or change.rules is None or not change.rules.approvals.count:
         return None
+    if change.pull_request is None and change.made_at > now:
+        return None  # whoever pushes a commit says when it was made
     settled = change.made_at + _LAG
-    return settled if change.made_at <= now < settled else None
+    return settled if now < settled else None
 
 
 def _carry_out(world: Observation, state: EnvironmentState) -> Iterator[Action]:

@@ -7,9 +7,9 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
 
@@ -42,6 +42,7 @@ _BAD_REQUEST: Final = frozenset(
         "RESOURCE_CONFLICT",
     }
 )
+_MOST_PAGES: Final = 10_000
 _CREDENTIALS: Final = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
@@ -73,6 +74,7 @@ class MlflowApi:
         self.registry_uri: Final = registry_uri or tracking_uri
         self._client: MlflowClient | None = None
         self._lock = threading.Lock()
+        self.answered: Final[set[Service]] = set()  # since somebody emptied it
 
     @property
     def client(self) -> MlflowClient:
@@ -95,6 +97,7 @@ class MlflowApi:
         """
         try:
             yield self.client
+            self.answered.add(Service.MLFLOW)
         except PromotionError:
             raise
         except (OSError, ImportError) as error:
@@ -103,7 +106,10 @@ class MlflowApi:
             from mlflow.exceptions import MlflowException
 
             if isinstance(error, MlflowException):
-                raise self._translated(error, task) from None
+                said = self._translated(error, task)
+                if isinstance(said, Refused):
+                    self.answered.add(Service.MLFLOW)
+                raise said from None
             if not _came_out_of_mlflow(error):
                 raise
             # Its client takes an answer apart without looking at it first: whatever can go wrong with that may.
@@ -149,6 +155,22 @@ class MlflowApi:
             f"MLflow at {redacted(self.registry_uri)} did not answer as MLflow does when asked to {task}: {said}. "
             "Check MLFLOW_TRACKING_URI; a login page or a proxy in between answers like this too."
         )
+
+
+def pages_of(page: Callable[[str | None], Any]) -> Iterator[Any]:
+    """What a list's pages hold, each asked for by the token of the one before; raises Misconfigured without end."""
+    token: str | None = None
+    for _ in range(_MOST_PAGES):
+        found = page(token)
+        yield from found
+        if not found.token:
+            return
+        if found.token == token:
+            break
+        token = found.token
+    raise Misconfigured(
+        "MLflow's pages never end: what answers at MLFLOW_TRACKING_URI is no registry that can be read."
+    )
 
 
 def _came_out_of_mlflow(error: Exception) -> bool:

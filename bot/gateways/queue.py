@@ -3,7 +3,8 @@
 `inbox` holds every key that has to be looked at, once, with the time from which on it is due. The dispatcher claims due
 keys that are not active, gives each a token and a lease, and hands them to RQ. A job begins only while its token is the
 key's; from then on what was in the inbox is answered by the look that starts. An active key that is asked for stays in
-the inbox until the run has ended: that is the one more run. Whoever does not extend the lease loses it, and the key is
+the inbox until the run has ended: that is the one more run. One that waits for a worker and is asked for again, more
+urgently, gets another token in a more urgent list. Whoever does not extend the lease loses it, and the key is
 due again under a new token, which makes everything that the old one still does stop before its next effect. A job that
 only waits for a worker is not late: while it stands in RQ's list its lease is renewed.
 
@@ -17,7 +18,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -25,7 +26,7 @@ from typing import Any, Final
 import redis
 
 from bot.domain.errors import LostLock
-from bot.domain.keys import PEOPLE_WAIT_FOR, Key, Urgency, dump_key, parse_key, urgency_of
+from bot.domain.keys import Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.boards import Boards
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 from bot.gateways.troubles import Troubles
@@ -35,12 +36,14 @@ log = logging.getLogger("promotion-bot.queue")
 INBOX: Final = f"{PREFIX}inbox"  # sorted set: key -> when it is due
 ACTIVE: Final = f"{PREFIX}active"  # sorted set: key -> when its lease ends
 TOKENS: Final = f"{PREFIX}tokens"  # hash: key -> token, with a mark once its job has begun
+LATER: Final = f"{PREFIX}later"  # hash: key -> how urgent it is when its time has come
 ATTEMPTS: Final = f"{PREFIX}attempts"  # hash: key -> failures in a row to reach something
 RESULTS: Final = f"{PREFIX}results"  # hash: kind, result -> how many looks ended so
 SECONDS: Final = f"{PREFIX}seconds"  # hash: kind, result -> seconds that these looks took
+SWEPT: Final = f"{PREFIX}swept"  # string, for a sweep's interval after somebody's scheduler asked for one
 RQ_QUEUES: Final = {urgency: f"promotion-{urgency.name.lower()}" for urgency in Urgency}  # RQ serves them in order
 _RQ_LISTS: Final = tuple(f"rq:queue:{name}" for name in RQ_QUEUES.values())  # RQ's own names for waiting job ids
-_KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS)
+_KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS, LATER)
 
 # Keys of one urgency that are handed out before a worker takes them. The rest waits in the inbox, where repeated
 # requests fold into one, and where what is more urgent overtakes.
@@ -58,16 +61,20 @@ _TIME = f"""
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1e6
 local age = {_AGE:.0f}
+-- Each urgency has a band of scores below zero for what is asked for now; above zero are times of what is due then.
 local function since(urgency) return now + (urgency - 3) * age end
+local function band(urgency) return (urgency - 3) * age, (urgency - 2) * age - 1 end
+local function later(key, due, urgency)
+  redis.call('ZADD', KEYS[1], 'LT', due, key)
+  local there = redis.call('HGET', KEYS[7], key)
+  if not there or tonumber(there) > urgency then redis.call('HSET', KEYS[7], key, urgency) end
+end
 local function urgency_of(token)
   return tonumber(string.match(token, '-%d+-([012])$') or string.match(token, '-%d+-([012]):begun$') or 1)
 end
 """
 _CLAIM = (
     _TIME
-    + f"""
-local people_wait_for = {{ {", ".join(f"['{kind}'] = true" for kind in sorted(PEOPLE_WAIT_FOR))} }}
-"""
     + """
 local prefix, lease, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local lists = {[0] = KEYS[4], [1] = KEYS[5], [2] = KEYS[6]}
@@ -86,8 +93,10 @@ for urgency = 0, 2 do room[urgency] = window - redis.call('LLEN', lists[urgency]
 local function take(first, last, urgency)
   -- What is asked for again while it runs stays in the inbox, before the others: look behind it.
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], first, last, 'LIMIT', 0, 4 * window)) do
-    local found = urgency or (people_wait_for[string.match(key, '^%["([a-z-]+)"')] and 0 or 1)
-    if room[found] > 0 and not redis.call('ZSCORE', KEYS[2], key) then
+    local found = urgency or tonumber(redis.call('HGET', KEYS[7], key) or 1)
+    local held = redis.call('HGET', KEYS[3], key)
+    local waits = held and not string.find(held, ':begun$') and urgency_of(held) > found
+    if room[found] > 0 and (waits or not redis.call('ZSCORE', KEYS[2], key)) then
       local token = prefix .. '-' .. #claimed / 2 .. '-' .. found
       redis.call('ZADD', KEYS[2], now + lease, key)
       redis.call('HSET', KEYS[3], key, token)
@@ -97,9 +106,10 @@ local function take(first, last, urgency)
     end
   end
 end
-take('-inf', -2 * age - 1, 0)
-take(-2 * age, -age - 1, 1)
-take(-age, -1, 2)
+for urgency = 0, 2 do
+  local first, last = band(urgency)
+  take(first, last, urgency)
+end
 take(0, now)
 return claimed
 """
@@ -111,7 +121,7 @@ if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. ':begun')
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if due and tonumber(due) <= now then redis.call('ZREM', KEYS[1], ARGV[1]) end
+if due and tonumber(due) <= now then redis.call('ZREM', KEYS[1], ARGV[1]); redis.call('HDEL', KEYS[7], ARGV[1]) end
 return 1
 """
 )
@@ -129,14 +139,14 @@ _FINISH = (
 local held = redis.call('HGET', KEYS[3], ARGV[1])
 if held ~= ARGV[2] and held ~= ARGV[2] .. ':begun' then return 0 end
 redis.call('HDEL', KEYS[3], ARGV[1]); redis.call('ZREM', KEYS[2], ARGV[1])
-if ARGV[3] ~= '' then redis.call('ZADD', KEYS[1], 'LT', now + ARGV[3], ARGV[1]) end
+if ARGV[3] ~= '' then later(ARGV[1], now + ARGV[3], urgency_of(ARGV[2])) end
 return 1
 """
 )
 _LATER = (
     _TIME
     + """
-redis.call('ZADD', KEYS[1], 'LT', now + ARGV[2], ARGV[1])
+later(ARGV[1], now + ARGV[2], tonumber(ARGV[3]))
 return 1
 """
 )
@@ -151,7 +161,10 @@ local function look(first, last, shift)
   return redis.call('ZCOUNT', KEYS[1], first, last)
 end
 local answer = {due, redis.call('ZCARD', KEYS[1]) - due, redis.call('ZCARD', KEYS[2])}
-for urgency = 0, 2 do answer[4 + urgency] = look((urgency - 3) * age, (urgency - 2) * age - 1, (3 - urgency) * age) end
+for urgency = 0, 2 do
+  local first, last = band(urgency)
+  answer[4 + urgency] = look(first, last, -first)
+end
 look(0, now, 0)
 answer[7] = string.format('%.3f', oldest)
 return answer
@@ -232,7 +245,19 @@ class WorkQueue:
         """
         distance = max(0.0, when.timestamp() - time.time())
         with asked_of_redis():
-            self._later(keys=_KEYS, args=[dump_key(key), distance])
+            self._later(keys=_KEYS, args=[dump_key(key), distance, urgency_of(key).value])
+
+    def request_sweep(self, keys: Iterable[Key], interval: float) -> None:
+        """Have everything looked at, and let other schedulers know that they need not for `interval` seconds."""
+        self.request(*keys, urgency=Urgency.SWEEP)
+        with asked_of_redis():
+            self._redis.set(SWEPT, b"1", px=max(1, int(interval * 1000)))
+
+    def until_next_sweep(self) -> float:
+        """In how many seconds the next sweep is due; 0 where no scheduler asked for one within its interval."""
+        with asked_of_redis():
+            left: Any = self._redis.pttl(SWEPT)
+        return float(max(0, left)) / 1000
 
     def ready(self) -> None:
         """Raise Unreachable unless Redis answers."""
@@ -249,7 +274,7 @@ class WorkQueue:
         for text, token in zip(found[::2], found[1::2], strict=True):
             try:
                 claimed.append(Claimed(parse_key(text.decode()), token.decode()))
-            except ValueError:
+            except (ValueError, RecursionError):
                 self._put_back(text)
         return tuple(claimed)
 
@@ -313,9 +338,10 @@ class WorkQueue:
             pipe.zrem(INBOX, member)
             pipe.zrem(ACTIVE, member)
             pipe.hdel(TOKENS, member)
+            pipe.hdel(LATER, member)
             tries = int(pipe.execute()[0])
             if tries < _STRANGE_FOR:
-                self._later(keys=_KEYS, args=[member, _STRANGE_AGAIN])
+                self._later(keys=_KEYS, args=[member, _STRANGE_AGAIN, Urgency.CANDIDATE.value])
                 return
             self._redis.hdel(ATTEMPTS, member)
         log.error("dropped from the queue, it is not a key: %.200r", member)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from bot.domain.errors import Misconfigured, Refused
+from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus, copied_version
 from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, logged_model_id
-from bot.gateways.mlflow_api import Missing, MlflowApi
+from bot.gateways.mlflow_api import Missing, MlflowApi, pages_of
 from bot.gateways.mlflow_api import preload as preload
 from policies.documents import MAX_DEPTH
 from policies.evidence import Metric, Run, RunStatus, VersionEvidence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # (`SEARCH_*_MAX_RESULTS_THRESHOLD` in mlflow/store/model_registry/__init__.py).
 _MODELS_A_PAGE: Final = 1_000
 _VERSIONS_A_PAGE: Final = 5_000
-_MOST_PAGES: Final = 10_000
 
 # A version's tag is a TEXT column, a model's holds 5,000 characters, and MySQL's TEXT 65,535 bytes
 # (mlflow/store/model_registry/dbmodels/models.py): 5,000 characters fit everywhere.
@@ -77,7 +76,7 @@ class Registry(MlflowApi):
         with self.asked_to(task) as client, self.understanding(task):
             models = {
                 model.name: _registered_model(model, ())
-                for model in _pages(
+                for model in pages_of(
                     lambda token: client.search_registered_models(
                         max_results=_MODELS_A_PAGE, order_by=["name ASC"], page_token=token
                     )
@@ -108,7 +107,7 @@ class Registry(MlflowApi):
 
     def _search_versions(self, filter_string: str | None) -> Iterator[MlflowVersion]:
         client = self.client
-        return _pages(
+        return pages_of(
             lambda token: client.search_model_versions(
                 filter_string=filter_string,
                 max_results=_VERSIONS_A_PAGE,
@@ -250,21 +249,6 @@ class Registry(MlflowApi):
 def cut_tag_value(value: str) -> str:
     """`value` as a tag can hold it: what is over the limit gives way to an ellipsis."""
     return value if len(value) <= TAG_VALUE_LIMIT else value[: TAG_VALUE_LIMIT - 1] + "…"
-
-
-def _pages(page: Callable[[str | None], Any]) -> Iterator[Any]:
-    token: str | None = None
-    for _ in range(_MOST_PAGES):
-        found = page(token)
-        yield from found
-        if not found.token:
-            return
-        if found.token == token:
-            break
-        token = found.token
-    raise Misconfigured(
-        "MLflow's pages never end: what answers at MLFLOW_TRACKING_URI is no registry that can be read."
-    )
 
 
 def _name_filter(name: str) -> str:

@@ -1,16 +1,19 @@
 """What is wrong just now, in Redis: services that do not answer, and keys whose looks fail; for workers and the board.
 
 A service that failed some times in a row is not asked by every look any more: one look at a time tries it, the others
-are put back. A key whose looks end in mistakes is tried by the sweep some times, then once a day for a week, and then
-no more; an event or a person has it tried at any time.
+are put back. A key whose looks end in mistakes is tried by the sweep some times, then once a day, and a week after the
+first failure no more; an event, a person or another version of the bot tries it at any time. The sweep itself is
+always tried: everything else hangs on it. What fails for want of settings, rights or an answer is tried on and shown.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.metadata import version as version_of
 from typing import Any, Final
 
 import redis
@@ -21,15 +24,16 @@ from bot.gateways.redis_connection import PREFIX, asked_of_redis
 
 _AWAY: Final = f"{PREFIX}away"  # hash: service -> since when, the last failure, how many in a row, what was said last
 _PROBE: Final = f"{PREFIX}probe"  # string a service, for as long as one look tries it
-_FAILING: Final = f"{PREFIX}failing"  # hash: key -> how often its looks failed, when last, and of what
+_FAILING: Final = f"{PREFIX}failing"  # hash: key -> how often its looks failed, since when, when last, of what
 _FAILURES_IN_A_ROW: Final = 3
 _PROBE_EVERY: Final = 15.0  # seconds
 _NOT_HEARD_OF: Final = 900.0  # seconds without a failure, after which nobody knows whether a service is away
 _FORGOTTEN: Final = 7 * 86_400  # seconds without a new failure
 
 MOST_FAILURES: Final = 5
-MOST_DAYS: Final = 7  # of one more try each
 SET_ASIDE_FOR: Final = 86_400.0  # seconds until the sweep tries a failing key again
+GIVEN_UP_AFTER: Final = 7 * 86_400.0  # seconds since the first failure
+_VERSION: Final = version_of("promotion-bot")
 _LONGEST_SAID: Final = 300
 
 
@@ -43,6 +47,13 @@ class Away:
     said: str
 
 
+class Cause(StrEnum):
+    """Why looks at a key fail: a mistake in the bot, or settings, rights and answers that are wrong outside of it."""
+
+    MISTAKE = "mistake"
+    OUTSIDE = "outside"
+
+
 class Standing(StrEnum):
     """What the sweep does with a key whose looks fail: tries it each time, once a day, or no more."""
 
@@ -53,19 +64,26 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """A key whose looks fail: how often in a row, when last (Unix time), and of what."""
+    """A key whose looks fail: how often in a row, since when and when last (Unix times), and of what.
+
+    `by` is the version of the bot that counted: another one starts anew.
+    """
 
     key: str
     failures: int
+    since: float
     at: float
     what: str
+    cause: Cause = Cause.MISTAKE
+    by: str = _VERSION
 
     @property
     def standing(self) -> Standing:
         """What the sweep does with it."""
-        if self.failures < MOST_FAILURES:
+        is_sweep = self.key.startswith('["repository"')
+        if self.failures < MOST_FAILURES or self.cause is Cause.OUTSIDE or self.by != _VERSION or is_sweep:
             return Standing.TRIED
-        return Standing.SET_ASIDE if self.failures < MOST_FAILURES + MOST_DAYS else Standing.GIVEN_UP
+        return Standing.SET_ASIDE if self.at - self.since < GIVEN_UP_AFTER else Standing.GIVEN_UP
 
     def is_left_alone(self, now: float) -> bool:
         """Whether a sweep at the Unix time `now` passes it over."""
@@ -113,20 +131,16 @@ class Troubles:
     def _away(self) -> dict[str, Away]:
         with asked_of_redis():
             rows: Any = self._redis.hgetall(_AWAY)
-        found = {}
-        for name, row in rows.items():
-            since, last, failures, said = json.loads(row)
-            if time.time() - last < _NOT_HEARD_OF:
-                found[name.decode()] = Away(name.decode(), since, failures, said)
-        return found
+        return {away.service: away for name, row in rows.items() for away in _away(name.decode(), row)}
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
-    def failed(self, key: Key, what: str) -> int:
-        """Remember that a look at a key failed; how often in a row it has now."""
-        there = self.of(key)
-        failures = there.failures + 1 if there else 1
-        row = json.dumps([failures, time.time(), what[:_LONGEST_SAID]])
+    def failed(self, key: Key, what: str, cause: Cause = Cause.MISTAKE) -> int:
+        """Remember that a look at a key failed; how often in a row it has now, of the same cause."""
+        there, now = self.of(key), time.time()
+        goes_on = there is not None and there.cause is cause and there.by == _VERSION
+        failures, since = (there.failures + 1, there.since) if there is not None and goes_on else (1, now)
+        row = json.dumps([failures, since, now, what[:_LONGEST_SAID], cause, _VERSION])
         with asked_of_redis():
             self._redis.hset(_FAILING, dump_key(key), row)
         return failures
@@ -140,7 +154,7 @@ class Troubles:
         """What is wrong with a key; None where nothing is."""
         with asked_of_redis():
             row: Any = self._redis.hget(_FAILING, dump_key(key))
-        return _failing(dump_key(key), row) if row else None
+        return next(_failing(dump_key(key), row), None) if row else None
 
     def failing(self) -> tuple[Failing, ...]:
         """The keys whose looks fail, the newest failure first.
@@ -149,7 +163,7 @@ class Troubles:
         """
         with asked_of_redis():
             rows: Any = self._redis.hgetall(_FAILING)
-        found = [_failing(key.decode(), row) for key, row in rows.items()]
+        found = [failing for key, row in rows.items() for failing in _failing(key.decode("utf-8", "replace"), row)]
         long_ago = time.time() - _FORGOTTEN
         old = [each.key for each in found if each.at < long_ago and each.standing is not Standing.GIVEN_UP]
         if old:
@@ -158,6 +172,22 @@ class Troubles:
         return tuple(sorted((f for f in found if f.key not in old), key=lambda f: -f.at))
 
 
-def _failing(key: str, row: bytes) -> Failing:
-    failures, at, what = json.loads(row)
-    return Failing(key, failures, at, what)
+def _away(service: str, row: bytes) -> Iterator[Away]:
+    """What a row says, unless it is too old to say anything; nothing where another version wrote it otherwise."""
+    match _parsed(row):
+        case [float(since), float(last), int(failures), str(said), *_] if time.time() - last < _NOT_HEARD_OF:
+            yield Away(service, since, failures, said)
+
+
+def _failing(key: str, row: bytes) -> Iterator[Failing]:
+    """What a row says; nothing where another version wrote it otherwise."""
+    match _parsed(row):
+        case [int(failures), float(since), float(at), str(what), str(cause), str(by), *_] if cause in set(Cause):
+            yield Failing(key, failures, since, at, what, Cause(cause), by)
+
+
+def _parsed(row: bytes) -> Any:  # noqa: ANN401 - whatever stands in Redis
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError):
+        return None

@@ -12,7 +12,7 @@ from typing import Any, Final
 from flask import Flask, Response, request
 
 from bot.domain.errors import PromotionError
-from bot.domain.keys import Key
+from bot.domain.keys import Key, Urgency
 from bot.gateways.queue import WorkQueue
 from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
@@ -59,10 +59,14 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """A verified and parsed event: its name for the metrics, and what it asks to look at."""
+    """A verified and parsed event: its name for the metrics, what it asks to look at, and how urgently.
+
+    Where `urgency` is None, each key says it.
+    """
 
     name: str
     keys: Sequence[Key]
+    urgency: Urgency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def _github(settings: Settings) -> _Source:
         name = request.headers.get("X-GitHub-Event", "")
         if not name:
             raise Malformed("X-GitHub-Event is missing")
-        return _Event(github_webhook.event_name(name), github_webhook.keys(name, payload, served))
+        named = github_webhook.keys(name, payload, served)
+        return _Event(github_webhook.event_name(name), named, github_webhook.urgency(name, named))
 
     return _Source(
         "github",
@@ -144,7 +149,7 @@ def _settle(source: _Source, queue: WorkQueue) -> tuple[str, Response]:
         name = event.name
         if not event.keys:
             return name, answer(200, "nothing to do")
-        queue.request(*event.keys)
+        queue.request(*event.keys, urgency=event.urgency)
     except TooLarge:
         return name, _refused(source, 413, f"the body is larger than {source.limit} bytes")
     except Malformed as error:

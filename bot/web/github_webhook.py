@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.domain.commands import looks_like_commands
-from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RepositoryKey, Urgency
 from bot.web.bodies import Malformed
 
 LIMIT: Final = 25 * 1024 * 1024  # bytes; GitHub's own
@@ -45,6 +45,12 @@ def keys(event: str, payload: Payload, served: Served) -> tuple[Key, ...]:
     if repository is None or _is_own(payload, served.app_id):
         return ()
     return handler(repository, payload)
+
+
+def urgency(event: str, named: tuple[Key, ...]) -> Urgency | None:
+    """How urgent an event is; None where its keys say it. What machines report of no pull request waits for no one."""
+    is_whole = all(isinstance(key, RepositoryKey) for key in named)
+    return Urgency.SWEEP if is_whole and event in _OF_MACHINES else None
 
 
 def event_name(event: str) -> str:
@@ -104,7 +110,7 @@ def _check(repository: str, payload: Payload, subject: Payload) -> tuple[Key, ..
 def _status(repository: str, payload: Payload) -> tuple[Key, ...]:
     """A commit's status names no pull request. Those called `promotion/…` are the bot's, where it has a token."""
     context = payload.get("context")
-    if isinstance(context, str) and context.startswith("promotion/"):
+    if payload.get("state") == "pending" or (isinstance(context, str) and context.startswith("promotion/")):
         return ()
     return (RepositoryKey(repository),)
 
@@ -145,6 +151,7 @@ EVENTS: Final[Mapping[str, Callable[[str, Payload], tuple[Key, ...]]]] = {
     "merge_group": _merge_group,
     "repository": _whole_repository,
 }
+_OF_MACHINES: Final = frozenset({"check_run", "check_suite", "status", "deployment", "deployment_status"})
 _INSTALLATION_LISTS: Final = {"installation": "repositories", "installation_repositories": "repositories_added"}
 
 

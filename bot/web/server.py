@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
+import logging
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Final
 
 from bot.domain.errors import Misconfigured
+from bot.gateways.parent_process import end_with
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Settings, load_settings
 from bot.web.gateway import Gateway
 
 PROCESSES: Final = 2
+_MEASURE_AGAIN: Final = 1.0  # seconds
+
+log = logging.getLogger("promotion-bot.web")
 
 
 def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) -> None:
@@ -33,9 +38,7 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
         # Read by prometheus_client when it is imported, which is why nothing here imports it earlier.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         if settings.metrics_port is not None:
-            # Spawned, and not a thread: Granian forks its workers.
-            measuring = multiprocessing.get_context("spawn")
-            measuring.Process(target=_serve_metrics, args=(host, settings.metrics_port), daemon=True).start()
+            threading.Thread(target=_keep_measuring, args=(host, settings.metrics_port), daemon=True).start()
         Granian(
             "bot.web.server:application",
             address=host,
@@ -64,6 +67,20 @@ def application() -> Gateway:
     return Gateway(app.wsgi_app, {"/webhooks/github": github_webhook.LIMIT, "/webhooks/mlflow": mlflow_webhook.LIMIT})
 
 
+def _keep_measuring(host: str, port: int) -> None:
+    """Run the process that answers Prometheus, and another one whenever it ends.
+
+    Spawned, and not a thread of this process: Granian forks its workers.
+    """
+    measuring = multiprocessing.get_context("spawn")
+    while True:
+        process = measuring.Process(target=_serve_metrics, args=(host, port), daemon=True)
+        process.start()
+        process.join()
+        log.error("the process for metrics ended (exit code %s); starting it again", process.exitcode)
+        time.sleep(_MEASURE_AGAIN)
+
+
 def _serve_metrics(host: str, port: int) -> None:
     """Answer Prometheus on a port of its own, for all server processes together."""
     from prometheus_client import start_wsgi_server
@@ -81,9 +98,7 @@ def _serve_metrics(host: str, port: int) -> None:
 
 
 def _end_with_server() -> None:
-    """Have Linux end this process when the main process is killed: it would go on answering on the port."""
+    """End this process when the main process is killed: it would go on answering on the port."""
     parent = multiprocessing.parent_process()
-    if parent is not None and sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent.pid:
-            sys.exit(0)
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid, signal.SIGKILL)

@@ -6,11 +6,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bot.gateways.queue import WorkQueue
+from bot.gateways.troubles import Cause
 
-_DO: Final = (
-    "The worker's log has the whole error. When its cause is mended, `promotion-bot sweep` has it looked at again; "
-    "so has any event about it."
-)
+_DO: Final = {
+    Cause.MISTAKE: (
+        "The worker's log has the whole error. When its cause is mended, `promotion-bot sweep` has it looked at again; "
+        "so has any event about it."
+    ),
+    Cause.OUTSIDE: "It is tried on. Mend what it says; `promotion-bot doctor` checks credentials and rights.",
+}
 
 
 def state(queue: WorkQueue) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def state(queue: WorkQueue) -> dict[str, Any]:
                 "last": _time(failing.at),
                 "what": failing.what,
                 "standing": failing.standing.value,
-                "do": _DO,
+                "do": _DO[failing.cause],
             }
             for failing in queue.troubles.failing()
         ],

@@ -80,6 +80,25 @@ def evaluation(*found: Outcome, text: str = "", model: str = "fraud") -> Evaluat
     return Evaluation(entry(12), Verdict("production", found), evidence(model, text), "b10b", "p1pe", entry(9))
 
 
+def traced(text: str = "") -> Evaluation:
+    """A version whose training recorded all that it can, or wrote `text` everywhere."""
+    tags = {
+        "data_hash": "md5:0123456789abcdef0123456789abcdef",
+        "data_path": "data/all.csv",
+        "data_version": "data-v1.0",
+        "git_branch": "main",
+        "git_commit": "0f1e2d3c4b",
+        "git_dirty": "true",
+        "git_repository": "acme/training",
+        "mlflow.parentRunId": "77aa66bb55cc44dd",
+        "trained_by": "dana",
+    }
+    found = evaluation(outcomes()[0], model=text or "fraud")
+    run = Run(text or "8e1b", RunStatus.FINISHED, "dana", tags={name: text or said for name, said in tags.items()})
+    evidence = replace(found.evidence, subject=replace(found.evidence.subject, run=run, tags={}))
+    return replace(found, evidence=evidence)
+
+
 def change(kind: ChangeKind = ChangeKind.PROMOTION, **fields: object) -> ProposedChange:
     base = ProposedChange("fraud", "production", entry(9), entry(12), kind, PRODUCTION)
     return replace(base, **{"evaluation": evaluation(outcomes()[0]), **fields})  # type: ignore[arg-type]
@@ -161,6 +180,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "proposal-passes": lambda: proposal.body(standing(supersedes=40)),
     "proposal-fails": lambda: proposal.body(standing(change=change(evaluation=evaluation(*outcomes())))),
     "proposal-first": lambda: proposal.body(standing(change=change(before=None))),
+    "proposal-lineage": lambda: proposal.body(standing(change=change(evaluation=traced()))),
     "proposal-auto": lambda: proposal.body(standing(change=change(environment="staging", rules=STAGING))),
     "proposal-overridden": lambda: proposal.body(standing(change=overridden())),
     "proposal-held": lambda: proposal.body(standing(hold=cells()[1].hold, request=instruction(Said.PROMOTE))),
@@ -242,6 +262,7 @@ def test_a_text_renders(name: str) -> None:
         lambda: proposal.body(
             standing(change=change(evaluation=evaluation(*outcomes(HOSTILE), text=HOSTILE, model=HOSTILE)))
         ),
+        lambda: proposal.body(standing(change=change(evaluation=traced(HOSTILE)))),
         lambda: proposal.body(standing(change=None, changes=(change(model=HOSTILE), change(model=HOSTILE)))),
         lambda: proposal.body(standing(hold=Holding(HoldKind.COMMAND, HOSTILE), request=instruction(Said.PROMOTE))),
         lambda: replies.refused(told(Said.PROMOTE, model=HOSTILE), "", evaluation(*outcomes(HOSTILE), text=HOSTILE)),

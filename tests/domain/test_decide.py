@@ -274,7 +274,9 @@ NOBODY_APPROVED = {"rules": PRODUCTION, "approvals": Approvals(ApprovalRule(1))}
         (NOBODY_APPROVED, 0, False),
         (NOBODY_APPROVED, 2.9, False),
         (NOBODY_APPROVED, 3, True),
-        (NOBODY_APPROVED, -1, True),  # whoever forges a commit's date gains nothing
+        (NOBODY_APPROVED, -1, False),  # the bot's clock is behind GitHub's
+        # Whoever forges the date of a commit that they push gains nothing.
+        ({**NOBODY_APPROVED, "approvals": None, "pull_request": None}, -1, True),
         ({**NOBODY_APPROVED, "approvals": None, "pull_request": None}, 1, False),
         ({"evaluation": evaluation(1, Status.FAIL)}, 0, True),  # no approvals are asked for
         ({"rules": PRODUCTION}, 0, True),  # nothing is missing

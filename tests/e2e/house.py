@@ -26,6 +26,7 @@ from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
+from bot.sandbox.github.state import Token
 from bot.settings import AppCredentials, Secret, Settings
 from bot.wiring import Gateways, build
 from tests.registering import register
@@ -175,6 +176,14 @@ class House:
         """The bot's reactions to a comment."""
         found = [c for i in self.repository.repo.issues.values() for c in i.comments if c.id == comment]
         return [r.content for r in found[0].reactions if r.login == self.gateways.login()]
+
+    def workflow_token(self) -> str:
+        """The token that GitHub Actions gives to one run of a workflow in the repository."""
+        app = self.github.add_app("github-actions")
+        self.repository.repo.apps.append(app)
+        token = f"ghs_{app.id}"
+        self.github.world.tokens[token] = Token(app.login, app)
+        return token
 
     def approve_and_merge(self, pull: SandboxPull) -> None:
         pull.approve("alice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from bot.cli import cli
 from bot.domain.errors import Misconfigured, PromotionError
-from bot.settings import AppCredentials
+from bot.settings import AppCredentials, Secret
+from bot.wiring import build
 from tests.e2e.house import House
 
 Run = Callable[..., Result]
@@ -72,6 +74,25 @@ def test_status_history_and_compare_tell_what_became_of_a_model(world: House, ru
     assert "accuracy" in run("compare", world.model, "1", "2").stdout
 
 
+def test_a_person_sees_what_the_bot_recorded(
+    world: House, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.register()
+    world.to_production(1)
+    own = run("status", world.model, login="dana-ds")
+    assert "v1 (1.0.0)" not in own.stdout
+    assert "dana-ds has never recorded anything" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("PROMOTION_BOT_LOGIN", str(world.gateways.login()))
+    shown = run("status", world.model, "--json", login="dana-ds")
+    assert [cell["live"]["version"] for cell in json.loads(shown.stdout)] == [1, 1]
+    world.register(f1_score=0.5)
+    judged = run("validate", world.model, "2", "--environment", "production", "--json", login="dana-ds")
+    outcomes = {each["check"]: each["status"] for each in json.loads(judged.stdout)["verdict"]["outcomes"]}
+    assert outcomes["beats-champion"] == "fail"
+    assert not caplog.text
+
+
 def test_drift_is_told_and_nothing_is_changed(world: House, run: Run) -> None:
     world.register()
     world.to_production(1)
@@ -122,6 +143,36 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     assert world.stage(1) == "Production"
 
 
+def test_a_workflow_promotes_with_its_own_token(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of GitHub Actions is an installation's, which cannot ask whose it is."""
+    world.register(accuracy=0.5)
+    token = world.workflow_token()
+    for name in ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {
+        "MLFLOW_TRACKING_URI": world.gateways.settings.mlflow_tracking_uri,
+        "GITHUB_API_URL": world.github.api_url,
+        "PROMOTION_REPOSITORIES": world.repository.repo.full_name,
+        "GITHUB_TOKEN": token,
+    }
+    subject = f"{world.model}@1"
+    opened = CliRunner().invoke(cli, ["promote", subject, "--to", "production", "--json"], env=environment)
+    assert opened.exit_code == 0, opened.output
+    pull = world.repository.pull(json.loads(opened.stdout)["pull_request"])
+    assert pull.author == "github-actions[bot]"
+    world.settle()
+    assert pull.check("promotion/policy") == "failure"
+    waited = CliRunner().invoke(cli, ["promote", subject, "--to", "production", "--wait"], env=environment)
+    assert waited.exit_code == 1, waited.output
+    assert "promotion/policy: failure" in waited.stdout
+
+
+def test_a_service_does_not_start_with_a_workflows_token(world: House) -> None:
+    settings = replace(world.gateways.settings, github_credentials=Secret("ghs_0123"))
+    with pytest.raises(Misconfigured, match=r"an installation's token .*GITHUB_APP_ID"):
+        build(settings)
+
+
 def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tmp_path: Path) -> None:
     world.register(files={"data/weights.bin": b"1" * 100_000})
     world.event()
@@ -133,8 +184,10 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     assert json.loads(done.stdout)["digest"] == entry.digest
     assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
     assert run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two")).exit_code == 0
-    again = run("download", world.model, "--version", "1", "--to", str(target))
-    assert "is there already" in str(again.exception)
+    assert run("download", world.model, "--stage", "staging", "--to", str(target)).exit_code == 0
+    (target / "data" / "weights.bin").write_bytes(b"2" * 100_000)
+    other = run("download", world.model, "--version", "1", "--to", str(target))
+    assert "is there already and holds something else" in str(other.exception)
     manifest = world.repository.file("versions.yaml") or ""
     world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
     wrong = run("download", world.model, "--environment", "staging", "--to", str(tmp_path / "three"))
@@ -150,6 +203,40 @@ def test_lineage_tells_where_a_version_comes_from(world: House, run: Run) -> Non
     assert found["run"]["trained_by"] == "dana"
     assert found["environments"]["production"]["by"] == "bob"
     assert "trained_by: dana" in run("lineage", world.model, "1").stdout
+
+
+def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: Run) -> None:
+    parent = world.mlflow.create_run("0", run_name="sweep", tags={"git_commit": "0f1e2d3c4b"}).info.run_id
+    data = {"data_hash": "md5:" + "a" * 32, "data_version": "data-v1.0", "data_path": "data/all.csv"}
+    other = {"data_hash": "md5:" + "b" * 32, "data_version": "data-v2.0"}
+    world.register(tags={**data, "mlflow.parentRunId": parent, "model_type": "random_forest"})
+    world.register(tags={**other, "mlflow.parentRunId": parent})
+    world.register(tags=data)
+    world.register(tags=other)
+    world.event()
+
+    found = json.loads(run("lineage", world.model, "1", "--json").stdout)
+    assert found["data"] == data
+    assert found["parents"]["run"] == {"run_id": parent, "name": "sweep", "versions": []}
+    assert found["siblings"] == {"same_parent_run": [2], "same_data": [3]}
+    assert found["version"]["model_type"] == "random_forest"
+    assert list(found)[2:8] == ["data", "code", "run", "version", "pull_requests", "environments"]
+
+    newest = json.loads(run("lineage", world.model, "4", "--json").stdout)
+    assert newest["pull_requests"] == [world.proposed(name, 4).number for name in ("staging", "production")]
+    assert newest["siblings"] == {"same_parent_run": [], "same_data": [2]}
+
+    world.mlflow.delete_run(world.mlflow.get_model_version(world.model, "1").run_id)
+    shown = run("lineage", world.model, "1").stdout
+    assert "status: FINISHED, deleted" in shown
+    assert "same parent run: 2" in shown
+    assert "data_hash: md5:aaaa" in shown
+
+
+def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None:
+    world.register()
+    assert "has no version 7" in str(run("lineage", world.model, "7").exception)
+    assert "has no model" in str(run("lineage", "nothing", "1").exception)
 
 
 def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

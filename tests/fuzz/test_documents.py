@@ -25,7 +25,7 @@ from tests.fuzz.strategies import HOSTILE_TEXTS, YAML_PIECES, changed, damaged, 
 
 ROOT: Final = Path(__file__).parents[2]
 DIGEST: Final = f"sha256:{'a' * 64}"
-PIPELINE: Final = (ROOT / "examples/deploy-repository/promotion.yaml").read_bytes()
+PIPELINE: Final = (ROOT / "examples/deploy/promotion.yaml").read_bytes()
 MANIFEST: Final = f"""\
 # what is live
 apiVersion: promotion-bot/v1

@@ -19,8 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bot.domain.errors import Misconfigured, Refused, Unreachable
-from bot.domain.versions import ModelVersion
-from bot.gateways.artifacts import Artifacts, copied_version, logged_model_id
+from bot.domain.versions import ModelVersion, copied_version
+from bot.gateways.artifacts import Artifacts, logged_model_id, opening
+from bot.gateways.artifacts.through_mlflow import DownloadStore
 from bot.gateways.registry import Registry
 from tests.gateways.conftest import MLMODEL, stored
 
@@ -128,7 +129,7 @@ def test_a_file_store_is_read_in_place(tmp_path, artifacts, monkeypatch):
 def test_other_stores_are_downloaded_a_file_at_a_time_and_nothing_stays(artifacts, register, monkeypatch, tmp_path):
     version = register(files={"MLmodel": MLMODEL, "a/b": b"1" * 3_000_000, "a/c": b"2"})
     streamed = artifacts.digest(version)
-    monkeypatch.setattr("bot.gateways.artifacts._ProxiedStore", sys.modules["bot.gateways.artifacts"]._DownloadStore)
+    monkeypatch.setattr(opening, "ProxiedStore", DownloadStore)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     most = 0
     download = Path.open
@@ -378,11 +379,12 @@ print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_imports_mlflow_before_it_is_needed():
+def test_nothing_imports_mlflow_or_a_stores_client_before_it_is_needed():
     code = (
         "import sys, bot.gateways.registry, bot.gateways.artifacts, bot.gateways.mlflow_webhooks\n"
         "bot.gateways.registry.Registry('http://127.0.0.1:9')\n"
-        "assert 'mlflow' not in sys.modules"
+        "late = {'mlflow', 'boto3', 'google.cloud.storage', 'azure.storage.blob'}\n"
+        "assert not late & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

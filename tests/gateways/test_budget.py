@@ -144,7 +144,30 @@ def test_github_asks_for_a_pause_and_no_worker_asks_for_anything_meanwhile(
             client.get(MODELS, f"/repos/{MODELS}/branches")
         assert refused.value.retry_after == pytest.approx(pause, abs=5)
         another = GitHubClient(github.api_url, credentials, Cache(valkey), [MODELS])
-        assert raises(lambda: another.budget.expect(MODELS, PEOPLE)) == pytest.approx(pause, abs=5)
+        asked = len(github.requests)
+        assert raises(lambda: another.get(MODELS, f"/repos/{MODELS}")) == pytest.approx(pause, abs=5)
+        assert raises(lambda: client.write(MODELS, "POST", f"/repos/{MODELS}/issues")) == pytest.approx(pause, abs=5)
+        assert len(github.requests) == asked, "what is under way elsewhere asks for nothing either"
+
+
+def test_a_look_stops_in_its_middle_where_only_the_reserve_is_left_and_goes_on_from_there(valkey: redis.Redis) -> None:
+    with GitHubSandbox() as github:
+        github.add_user("bot")
+        github.add_repository(MODELS, {"a": "1"}, {"bot": "write"})
+        credentials = Secret(github.add_token("bot"))
+        client = GitHubClient(github.api_url, credentials, Cache(valkey), [MODELS])
+        github.limit("bot", left=1252)  # of 5,000, of which sweeps leave a quarter
+        client.serve(SWEEP)
+        paths = [f"/repos/{MODELS}/{part}" for part in ("pulls", "issues", "deployments", "releases")]
+        answers = (client.get(MODELS, path) for path in paths)
+        with pytest.raises(NotYet, match="are left, which are kept for others"):
+            list(answers)
+        reached = len(github.requests)
+        assert 0 < reached < len(paths)
+        client.serve(PEOPLE)
+        for path in paths:
+            client.get(MODELS, path)
+        assert len(github.requests) > reached
 
 
 def test_an_error_of_githubs_is_no_pause(valkey: redis.Redis) -> None:

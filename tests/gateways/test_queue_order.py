@@ -7,9 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
+from rq import Queue
+from rq.serializers import JSONSerializer
 
-from bot.domain.keys import CommentKey, Key, ModelKey, PullRequestKey, RegisteredModelKey, RepositoryKey, Urgency
+from bot.domain.keys import (
+    CommentKey,
+    Key,
+    ModelKey,
+    PullRequestKey,
+    RegisteredModelKey,
+    RepositoryKey,
+    Urgency,
+    urgency_of,
+)
 from bot.gateways.queue import ACTIVE, INBOX, RQ_QUEUES, WINDOW, Claimed, WorkQueue
+from workers.process import KeyWorker
 
 REPOSITORY = "acme/models"
 MODEL, OTHER = ModelKey(REPOSITORY, "fraud"), ModelKey(REPOSITORY, "churn")
@@ -38,8 +50,9 @@ class Workers:
             token = self._valkey.lpop(f"rq:queue:{name}")
             if isinstance(token, bytes):
                 claimed = self._handed.pop(token.decode())
-                assert self.queue.begin(claimed)
-                return claimed
+                if self.queue.begin(claimed):
+                    return claimed
+                return self.take()  # its key has another token by now
         return None
 
     def look(self) -> Key | None:
@@ -98,10 +111,53 @@ def test_a_key_is_as_urgent_as_its_most_urgent_request(
     assert workers.look() == first
 
 
-def test_a_retry_of_what_people_wait_for_stays_urgent(queue: WorkQueue, workers: Workers) -> None:
+def test_what_comes_due_is_as_urgent_as_its_kind(queue: WorkQueue, workers: Workers) -> None:
     queue.request_at(COMMENT, datetime.now(UTC))
     queue.request_at(MODEL, datetime.now(UTC))
     assert {c.key: c.urgency for c in workers.dispatch()} == {COMMENT: Urgency.PEOPLE, MODEL: Urgency.CANDIDATE}
+
+
+@pytest.mark.parametrize("urgency", Urgency)
+@pytest.mark.parametrize("key", [MODEL, PULL, COMMENT, SWEEP])
+def test_what_is_put_back_stays_as_urgent_as_it_was(
+    queue: WorkQueue, workers: Workers, key: Key, urgency: Urgency
+) -> None:
+    queue.request(key, urgency=urgency)
+    workers.dispatch()
+    claimed = workers.take()
+    assert claimed is not None
+    queue.finish(claimed, again_after=0.0)
+    assert [(c.key, c.urgency) for c in workers.dispatch()] == [(key, urgency)]
+    again = workers.take()
+    assert again is not None
+    queue.finish(again)
+    queue.request_at(key, datetime.now(UTC))
+    assert [c.urgency for c in workers.dispatch()] == [urgency_of(key)], "what was put back is over"
+
+
+def test_what_waits_for_a_worker_is_overtaken_by_a_more_urgent_request_for_it(
+    queue: WorkQueue, workers: Workers
+) -> None:
+    queue.request(PULL, urgency=Urgency.SWEEP)
+    workers.dispatch()
+    queue.request(*(ModelKey(REPOSITORY, f"m{n}") for n in range(3 * WINDOW)))
+    workers.dispatch()
+    queue.request(PULL)
+    assert workers.look() == PULL
+    assert [c for c in workers.dispatch() if c.key == PULL] == []
+    assert looked_at(workers).count(PULL) == 0, "the first token runs nothing"
+
+
+def test_each_eighth_job_is_one_of_the_others_by_turns(valkey: redis.Redis) -> None:
+    """Where there is always something that people wait for, both others get on."""
+    queues = [Queue(name, connection=valkey, serializer=JSONSerializer) for name in RQ_QUEUES.values()]
+    worker = KeyWorker(queues, connection=valkey, serializer=JSONSerializer)
+    first = []
+    for _ in range(160):
+        worker.reorder_queues(queues[0])
+        first.append(worker._ordered_queues[0].name)
+    assert [first.count(queue.name) for queue in queues] == [140, 10, 10]
+    assert {queue.name for queue in worker._ordered_queues} == set(RQ_QUEUES.values())
 
 
 def test_a_flood_of_one_models_events_delays_no_other(queue: WorkQueue, workers: Workers) -> None:

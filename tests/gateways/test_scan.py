@@ -179,11 +179,15 @@ def test_what_cannot_be_looked_into_is_refused(tmp_path: Path, name: str, conten
     [
         ("MLmodel", b"flavors:\n  sklearn: {}\n"),
         ("requirements.txt", b"certifi==2024\nnumpy==2\n"),
+        ("conda.yaml", b"channels:\n- conda-forge\ndependencies:\n- python=3.11.7\n"),
+        ("python_env.yaml", b"python: 3.11.7\nbuild_dependencies:\n- pip==24.0\n"),
+        ("notes.txt", "cоs\nэто не pickle\n".encode()),
         ("weights.safetensors", b"\x10\x00\x00\x00\x00\x00\x00\x00{}" + bytes(random.Random(1).randbytes(10_000))),
         ("empty", b""),
         ("empty.pkl", b""),
         ("data.json", json.dumps({"columns": ["a"], "data": [[1]]}).encode()),
         ("values.npy", (lambda b: (np.save(b, np.arange(9.0)), b.getvalue())[1])(io.BytesIO())),
+        ("conda.yaml", b"channels:\n- conda-forge\ndependencies:\n- python=3.11.7\n- pip<=24\n"),
     ],
 )
 def test_what_holds_no_code_passes(tmp_path: Path, name: str, content: bytes) -> None:

@@ -39,6 +39,8 @@ CHECKS = (
     "tag: {name: t, on: model, matches: '[a-z]+'}",
     "param: {name: p, one_of: ['1', '2']}",
     "lineage: {require: [git_commit], git: {repository: o/r, branch: main}}",
+    "data: {dvc: d.csv.dvc, repository: o/r}",
+    "data: {dvc: dvc.lock, path: m.pkl, of: model, remote: cold, repository: o/r}",
     "signature: {compatible_with: champion}",
     "artifact: {max_size: 1MB, require: [MLmodel], forbid: ['**/*.exe'], pinned: true}",
     "scan: {unknown: fail}",

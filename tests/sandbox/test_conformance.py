@@ -115,6 +115,7 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     alice("GET", f"{REPO}/deployments", list[m.Deployment])
     alice("GET", f"{REPO}/deployments/{deployment}/statuses", list[m.DeploymentStatus])
     bot("POST", f"{REPO}/git/refs", m.GitRef, ref="refs/tags/v1", sha=merged)
+    alice("GET", f"{REPO}/commits/tags/v1", m.Commit)
     bot("POST", f"{REPO}/releases", m.Release, tag_name="v1", name="One", body="Notes")
     alice("GET", f"{REPO}/releases", list[m.Release])
     issue = bot("POST", f"{REPO}/issues", m.Issue, title="Wrong", body="Text", labels=["promotion"])["number"]

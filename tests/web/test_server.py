@@ -172,11 +172,22 @@ def test_metrics_may_have_a_port_of_their_own(valkey_url: Secret) -> None:
             assert send(port, "POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0")[0] == 401
         assert refused(measured) == 10, "whichever process counted"
         assert get(port, "/metrics") == 401
+        killed = listening(process.pid, measured)
+        killed.kill()
+        killed.wait(10)
+        wait_until(lambda: get(measured, "/metrics") == 200, "another process measures", 60)
         children = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.terminate()
         assert process.wait(20) == 0
     wait_until(lambda: not any(child.is_running() for child in children), "nothing is left running")
+
+
+def listening(parent: int, port: int) -> psutil.Process:
+    """The child process that has a port."""
+    children = psutil.Process(parent).children(recursive=True)
+    (found,) = [p for p in children if port in {c.laddr.port for c in p.net_connections() if c.status == "LISTEN"}]
+    return found
 
 
 def refused(port: int) -> float:

@@ -9,8 +9,9 @@ from flask.testing import FlaskClient
 
 from bot.domain.errors import Service, Unreachable
 from bot.domain.keys import CommentKey, ModelKey, RepositoryKey, Urgency
+from bot.gateways import troubles
 from bot.gateways.queue import WorkQueue
-from bot.gateways.troubles import MOST_DAYS, MOST_FAILURES
+from bot.gateways.troubles import MOST_FAILURES, Cause
 
 KEY = ModelKey("acme/models", "<b>fraud</b>")
 
@@ -50,11 +51,12 @@ def test_while_mlflow_is_away_webhooks_are_taken_and_it_is_said_since_when(web: 
 
 
 @pytest.mark.parametrize(
-    ("failures", "state"), [(1, "tried"), (MOST_FAILURES, "set aside"), (MOST_FAILURES + MOST_DAYS, "given up")]
+    ("failures", "state"), [(1, "tried"), (MOST_FAILURES, "set aside"), (MOST_FAILURES + 1, "given up")]
 )
 def test_a_failing_key_ends_where_people_see_it_with_what_to_do(
-    web: FlaskClient, queue: WorkQueue, failures: int, state: str
+    web: FlaskClient, queue: WorkQueue, failures: int, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(troubles, "GIVEN_UP_AFTER", 0.0 if state == "given up" else 60.0)
     for _ in range(failures):
         queue.troubles.failed(KEY, "KeyError in observe.state, line 7")
     (failing,) = json.loads(web.get("/api/v1/service").data)["failing"]
@@ -64,6 +66,23 @@ def test_a_failing_key_ends_where_people_see_it_with_what_to_do(
     assert "KeyError in observe.state, line 7" in page
     assert "&lt;b&gt;fraud" in page
     assert f'promotion_failing_keys{{state="{state}"}} 1.0' in web.get("/metrics").text
+
+
+def test_what_is_wrong_outside_says_what_to_mend(web: FlaskClient, queue: WorkQueue) -> None:
+    queue.troubles.failed(KEY, "GitHub does not accept the bot's credentials", Cause.OUTSIDE)
+    (failing,) = json.loads(web.get("/api/v1/service").data)["failing"]
+    assert "promotion-bot doctor" in failing["do"]
+
+
+@pytest.mark.parametrize("row", [b'[1, 2, 3, "x", 5]', b"[1, 2]", b"{}", b"no JSON", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["promotion:away", "promotion:failing"])
+def test_what_another_version_wrote_otherwise_is_passed_over(
+    web: FlaskClient, queue: WorkQueue, name: str, row: bytes
+) -> None:
+    queue._redis.hset(name, "MLflow", row)
+    for page in ("/", "/api/v1/service", "/metrics", "/readyz"):
+        assert web.get(page).status_code == 200
+    queue.troubles.expect(*Service)
 
 
 def test_a_service_that_asks_for_nothing_but_redis_says_when_that_is_away(

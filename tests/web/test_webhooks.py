@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RegisteredModelKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RecheckKey, RegisteredModelKey, RepositoryKey, Urgency
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
@@ -60,6 +60,7 @@ def queued(queue: WorkQueue) -> list[Key]:
          [RecheckKey("acme/models", 7), RecheckKey("acme/models", 8)]),
         ("check_suite", check(kind="check_suite", app=OWN, numbers=(7,)), []),
         ("status", {"context": "ci/build", "state": "success", "repository": SERVED}, [REPOSITORY]),
+        ("status", {"context": "ci/build", "state": "pending", "repository": SERVED}, []),
         ("status", {"context": "promotion/policy", "state": "success", "repository": SERVED}, []),
         ("deployment", DEPLOYMENT, [REPOSITORY]),
         ("deployment_status", OWN_DEPLOYMENT, []),
@@ -80,6 +81,24 @@ def test_a_github_event_names_its_keys(
     response = web.post("/webhooks/github", **github(event, payload))
     assert response.status_code == (202 if keys else 200)
     assert sorted(queued(queue), key=str) == sorted(keys, key=str)
+
+
+@pytest.mark.parametrize(
+    ("event", "payload", "urgency"),
+    [
+        ("push", push(), Urgency.CANDIDATE),
+        ("status", {"context": "ci/build", "state": "success", "repository": SERVED}, Urgency.SWEEP),
+        ("check_run", check(), Urgency.SWEEP),
+        ("check_run", check(numbers=(7,)), Urgency.PEOPLE),
+        ("deployment", DEPLOYMENT, Urgency.SWEEP),
+        ("pull_request", pull_request(), Urgency.PEOPLE),
+    ],
+)
+def test_what_machines_report_of_no_pull_request_waits_as_the_sweep_does(
+    web: FlaskClient, queue: WorkQueue, event: str, payload: dict[str, Any], urgency: Urgency
+) -> None:
+    web.post("/webhooks/github", **github(event, payload))
+    assert [claimed.urgency for claimed in queue.claim()] == [urgency]
 
 
 @pytest.mark.parametrize(

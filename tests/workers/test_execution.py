@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import redis
+from rq.timeouts import JobTimeoutException
 
 from bot.domain.errors import LostLock, Misconfigured, NotYet, Refused, Service, Unreachable
 from bot.domain.keys import CommentKey, Key, ModelKey, PullRequestKey, RepositoryKey, Urgency, dump_key
 from bot.gateways import troubles
 from bot.gateways.queue import Claimed, WorkQueue
-from bot.gateways.troubles import MOST_DAYS, MOST_FAILURES, Standing
+from bot.gateways.registry import Registry
+from bot.gateways.troubles import MOST_FAILURES, Cause, Standing
 from tests.conftest import wait_until
 from workers.desk import Desk
 from workers.execution import Result, backoff, give_back, run
+from workers.process import TimeLimit
 
 KEY = ModelKey("acme/models", "fraud-detector")
 
@@ -129,10 +135,74 @@ def test_what_does_not_need_it_goes_on(queue: WorkQueue) -> None:
     assert len(seen) == 1
 
 
-def test_the_look_that_works_says_that_a_service_is_back(queue: WorkQueue) -> None:
+def test_a_service_is_back_when_it_has_answered_and_not_before(queue: WorkQueue) -> None:
     for _ in range(3):
         run(handed_out(queue), queue, fail_with(Unreachable("no answer", service=Service.MLFLOW)))
-    run(handed_out(queue), queue, lambda _desk: None)
+    run(handed_out(queue), queue, lambda desk: desk.answered.add(Service.GITHUB))
+    assert [away.service for away in queue.troubles.away()] == [Service.MLFLOW]
+
+    def half(desk: Desk) -> None:
+        desk.answered.add(Service.MLFLOW)
+        raise Unreachable("no answer", service=Service.GITHUB)
+
+    queue.troubles.is_back(Service.MLFLOW)
+    queue.troubles.is_away(Service.MLFLOW, "no answer")
+    run(handed_out(queue), queue, half)
+    assert [away.service for away in queue.troubles.away()] == [Service.GITHUB]
+
+
+def test_what_is_wrong_outside_is_shown_and_tried_on(queue: WorkQueue) -> None:
+    for _ in range(MOST_FAILURES + 1):
+        run(swept(queue), queue, fail_with(Misconfigured("GitHub does not accept the bot's credentials")))
+    (failing,) = queue.troubles.failing()
+    assert (failing.cause, failing.standing) == (Cause.OUTSIDE, Standing.TRIED)
+    assert failing.what == "GitHub does not accept the bot's credentials"
+    run(swept(queue), queue, lambda _desk: None)
+    assert queue.troubles.failing() == ()
+
+
+def test_one_request_that_never_gets_its_answer_is_shown_although_its_service_is_there(queue: WorkQueue) -> None:
+    for tries in range(1, MOST_FAILURES + 1):
+        assert queue.troubles.failing() == ()
+        run(handed_out(queue), queue, fail_with(Unreachable("GitHub could not answer GET /x: 500")))
+        assert queue.count_attempt(KEY) == tries + 1
+        queue.forget_attempts(KEY)
+        for _ in range(tries):
+            queue.count_attempt(KEY)
+    (failing,) = queue.troubles.failing()
+    assert (failing.what, failing.standing) == ("GitHub could not answer GET /x: 500", Standing.TRIED)
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Takes a request and never answers."""
+
+    def do_GET(self) -> None:
+        self.server.released.wait()  # type: ignore[attr-defined]
+
+    do_POST = do_GET
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads, server.released = True, threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.released.set()  # type: ignore[attr-defined]
+        server.shutdown()
+
+
+def test_a_look_whose_time_is_over_has_failed_whatever_it_waited_for(queue: WorkQueue, silent: str) -> None:
+    """MLflow's client takes any exception for an outage; the end of a look's time must not be taken for one."""
+
+    def look(_desk: Desk) -> None:
+        with TimeLimit(1, JobTimeoutException):
+            Registry(silent).model("fraud")
+
+    run(handed_out(queue), queue, look)
+    assert dict(results(queue)) == {Result.FAILED: 1}
+    (failing,) = queue.troubles.failing()
+    assert "took longer than 1 s" in failing.what
     assert queue.troubles.away() == ()
 
 
@@ -160,15 +230,29 @@ def test_a_poisoned_key_is_left_alone_by_the_sweep_after_some_tries_and_shown(
 
 def test_a_poisoned_key_is_not_tried_for_ever(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(troubles, "SET_ASIDE_FOR", 0.0)  # a day is over
-    for _ in range(MOST_FAILURES + MOST_DAYS + 2):
+    for _ in range(MOST_FAILURES + 20):
         run(swept(queue), queue, fail_with(KeyError()))
-    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + MOST_DAYS, Result.SET_ASIDE: 2}
+    assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + 20}, "however many failures there are in a week"
+    monkeypatch.setattr(troubles, "GIVEN_UP_AFTER", 0.0)  # the week is over
+    for _ in range(2):
+        run(swept(queue), queue, fail_with(KeyError()))
+    assert dict(results(queue))[Result.SET_ASIDE] == 2
     (failing,) = queue.troubles.failing()
     assert failing.standing is Standing.GIVEN_UP
     monkeypatch.setattr(troubles, "_FORGOTTEN", -1.0)
     assert queue.troubles.failing() == (failing,), "it stays in sight"
     run(handed_out(queue), queue, lambda _desk: None)
     assert queue.troubles.failing() == (), "whoever asks for it has it tried"
+
+
+def test_another_version_of_the_bot_tries_anew(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(troubles, "GIVEN_UP_AFTER", 0.0)
+    for _ in range(MOST_FAILURES):
+        run(swept(queue), queue, fail_with(KeyError()))
+    monkeypatch.setattr(troubles, "_VERSION", "99.0")
+    run(swept(queue), queue, fail_with(KeyError()))
+    (failing,) = queue.troubles.failing()
+    assert (failing.failures, failing.standing, failing.by) == (1, Standing.TRIED, "99.0")
 
 
 def test_people_and_events_have_a_poisoned_key_tried_at_once(queue: WorkQueue) -> None:
@@ -182,6 +266,7 @@ def test_the_sweep_itself_is_never_set_aside(queue: WorkQueue) -> None:
     for _ in range(MOST_FAILURES + 2):
         run(swept(queue, RepositoryKey("acme/models")), queue, fail_with(KeyError()))
     assert dict(results(queue)) == {Result.FAILED: MOST_FAILURES + 2}
+    assert [failing.standing for failing in queue.troubles.failing()] == [Standing.TRIED]
 
 
 def test_what_kills_its_job_each_time_is_left_to_the_sweep_in_the_end(queue: WorkQueue) -> None:

@@ -2,8 +2,9 @@
 
 GitHub counts an installation's requests and says with each answer how many are left until when
 (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#checking-the-status-of-your-rate-limit).
-A look is begun only where its urgency leaves a reserve for what is more urgent, and where its repository leaves the
-others their share of the rest of the hour. A pause that GitHub asks for holds for every worker.
+A request is sent only where the urgency of its look leaves a reserve for what is more urgent, and where its repository
+leaves the others their share of the rest of the hour. A pause that GitHub asks for holds for every worker. A look that
+has to stop in its middle keeps what it read, and goes on from there.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Budget:
                 self._redis.set(f"{self._key(repository)}:pause", b"1", px=int(max(1.0, seconds) * 1000))
 
     def expect(self, repository: str, urgency: Urgency) -> None:
-        """Raise NotYet where a look of this urgency has to wait."""
+        """Raise NotYet where a request for a look of this urgency has to wait."""
         if self._redis is None:
             return
         with asked_of_redis():
@@ -119,7 +120,11 @@ class Budget:
             row: Any = self._redis.get(self._key(repository))
             if row is None:
                 return None
-            limit, left, reset = json.loads(row)
+            match json.loads(row):
+                case [int(limit), int(left), float(reset)]:
+                    pass
+                case _:
+                    return None  # another version's
             spent: Any = self._redis.hgetall(f"{self._key(repository)}:spent:{int(reset)}")
         return Left(limit, left, reset, {name.decode(): int(count) for name, count in spent.items()})
 

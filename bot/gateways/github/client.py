@@ -19,17 +19,21 @@ from github import Auth, Github, GithubException
 from github.Requester import Requester
 
 from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
+from bot.domain.keys import Urgency
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
-from bot.settings import AppCredentials, Secret
+from bot.settings import AppCredentials, Secret, is_installation_token
 
 _TIMEOUT: Final = 20  # seconds for one request
 _SHORTEST_PAUSE: Final = 60.0  # seconds, as GitHub wants it where it names no time
 _DAY: Final = 86_400
 _CONDITIONAL_TTL: Final = 7 * _DAY
 _IMMUTABLE_TTL: Final = 30 * _DAY
+# Whose an installation's token is cannot be asked with it. No account has this name, so nothing of anybody's counts as
+# its own.
+_SOME_APP: Final = "an App's installation"
 
 JSON = Any  # a decoded answer; typed by the functions that read it, never passed on
 
@@ -58,10 +62,18 @@ class _Request:
 
 
 class GitHubClient:
-    """The REST API as the bot sees it; one for the process, safe to use after a fork."""
+    """The REST API as the bot sees it; one for the process, safe to use after a fork.
+
+    `bot` is whose records count where the credentials are not the bot's own but a person's who only looks.
+    """
 
     def __init__(
-        self, api_url: str, credentials: AppCredentials | Secret, cache: Cache, served: Sequence[str] = ()
+        self,
+        api_url: str,
+        credentials: AppCredentials | Secret,
+        cache: Cache,
+        served: Sequence[str] = (),
+        bot: Login | None = None,
     ) -> None:
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
@@ -69,8 +81,9 @@ class GitHubClient:
         self._requesters: dict[str, Requester] = {}
         self._installations: dict[str, int] = {}
         self._memo: dict[str, JSON] = {}
-        self._login: Login | None = None
-        self._has_answered = False  # to this process, which takes one look
+        self._login = bot
+        self._urgency = Urgency.PEOPLE
+        self.answered: Final[set[Service]] = set()  # since `serve` was called
         who = credentials.app_id if isinstance(credentials, AppCredentials) else credentials.reveal()
         self._who = hashlib.sha256(f"{self._api_url} {who}".encode()).hexdigest()[:16]
         self._pace = Pace(cache.connection, self._who)
@@ -93,7 +106,7 @@ class GitHubClient:
 
     def _ask_login(self) -> str:
         if self.app_id is None:
-            return str(self.get("", "/user")["login"])
+            return _SOME_APP if is_installation_token(self._credentials) else str(self.get("", "/user")["login"])
         return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
 
     def permissions(self, repository: str) -> dict[str, str]:
@@ -194,16 +207,22 @@ class GitHubClient:
             self._cache.set(key, json.dumps(answer).encode(), _CONDITIONAL_TTL)
         return answer
 
+    def serve(self, urgency: Urgency) -> None:
+        """Spend the hour's requests as a look of this urgency may, from now on."""
+        self.answered.clear()
+        self._urgency = urgency
+
     def _request(self, repository: str, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+        self.budget.expect(repository, self._urgency)
         try:
             status, body, headers = self._send(self._requester(repository), request)
         except Unreachable as error:
             if error.retry_after is not None:
                 self.budget.pause(repository, error.retry_after)
-            if self._has_answered:
+            if self.answered:
                 error.service = None  # one request that failed among others that were answered is no outage
             raise
-        self._has_answered = True
+        self.answered.add(Service.GITHUB)
         if status != 304:
             self.budget.heard(repository, headers)
         return status, body, headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,11 @@ from bot.domain.errors import Misconfigured, Refused
 from bot.domain.pull_requests import Login
 from bot.gateways.github.api import KEPT, RepositoryApi, time_of
 from bot.gateways.github.client import GitHubRefusal
+
+# https://git-scm.com/docs/git-check-ref-format, and short enough for a tag of MLflow's.
+_REF_NAME = re.compile(
+    r"(?![./-])(?!.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]{1,200}(?<![./])", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +87,31 @@ class Git:
                 return str(row["sha"])
         return None
 
-    def file(self, commit: str, path: str) -> Blob | None:
-        """The file at `path` as of `commit`; None where there is none."""
-        sha = self.object_id(commit, path)
-        if sha is None:
+    def file(self, commit: str, path: str, most_bytes: int | None = None) -> Blob | None:
+        """The file at `path` as of `commit`; None where there is none. Raises Refused, unread, for a larger one."""
+        entry = self._entry(commit, path)
+        if entry is None:
             return None
-        body = self._api.immutable(f"/git/blobs/{sha}")
-        return Blob(sha, base64.b64decode(body["content"]))
+        if most_bytes is not None and (entry["type"] != "blob" or entry.get("size", 0) > most_bytes):
+            raise Refused(f"{path} in {self._api.name} is no file of at most {most_bytes} bytes")
+        body = self._api.immutable(f"/git/blobs/{entry['sha']}")
+        return Blob(str(entry["sha"]), base64.b64decode(body["content"]))
 
     def object_id(self, commit: str, path: str) -> str | None:
         """The id of the blob or tree at `path` as of `commit`; None where there is none."""
-        sha = self.commit(commit).tree
+        entry = self._entry(commit, path)
+        return None if entry is None else str(entry["sha"])
+
+    def _entry(self, commit: str, path: str) -> Mapping[str, Any] | None:
+        """The row of `path` in its folder's tree as of `commit`."""
+        found: Mapping[str, Any] = {"type": "tree", "sha": self.commit(commit).tree}
         for name in path.split("/"):
-            found = next((e for e in self._tree(sha) if e["path"] == name), None)
-            if found is None:
+            rows = self._tree(str(found["sha"])) if found["type"] == "tree" else ()
+            row = next((e for e in rows if e["path"] == name), None)
+            if row is None:
                 return None
-            sha = str(found["sha"])
-        return sha
+            found = row
+        return found
 
     def changed_paths(self, before: str, after: str) -> tuple[str, ...]:
         """Every path whose content differs between two commits; equal trees are not opened."""
@@ -168,15 +182,43 @@ class Git:
 
         Raises Misconfigured for a repository that the bot cannot read, which GitHub shows like one that is not there.
         """
-        row = self._or_none(f"/commits/{quote(sha)}")
+        commit = self._found(sha)
+        if commit is None:
+            return None
+        compared = self._or_none(f"/compare/{quote(branch, safe='')}...{commit.sha}")
+        return commit.sha, compared is not None and compared["status"] in ("identical", "behind")
+
+    def find(self, sha: str) -> Commit | None:
+        """The commit of an id, whole or shortened; None where the repository has none. Raises as `on_branch` does.
+
+        GitHub takes a branch's name there too: what it finds for one is no commit of that id. Commits that only a fork
+        has are found as well.
+        """
+        commit = self._found(sha)
+        return commit if commit is not None and commit.sha.startswith(sha) else None
+
+    def tagged(self, tag: str) -> Commit | None:
+        """The commit that a git tag names; None where there is no tag of that name, or no tag could have it."""
+        if not _REF_NAME.fullmatch(tag):
+            return None
+        row = self._or_none(f"/commits/{quote(f'tags/{tag}', safe='')}")
+        return self._kept(row) if row is not None else None
+
+    def _found(self, name: str) -> Commit | None:
+        """The commit that GitHub finds by a name; None where there is none, Misconfigured where it may not look."""
+        row = self._or_none(f"/commits/{quote(name, safe='')}")
         if row is None:
             if self._api.get_or_none("") is None:
                 raise Misconfigured(
                     f"the bot cannot read {self._api.name}: give it the permission “Contents: read” there"
                 )
             return None
-        compared = self._or_none(f"/compare/{quote(branch, safe='')}...{row['sha']}")
-        return str(row["sha"]), compared is not None and compared["status"] in ("identical", "behind")
+        return self._kept(row)
+
+    def _kept(self, row: Mapping[str, Any]) -> Commit:
+        commit = _commit_row(row)
+        self._remember_commit(commit)
+        return commit
 
     def _or_none(self, path: str) -> Any:  # noqa: ANN401 - a decoded answer
         try:

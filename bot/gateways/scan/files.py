@@ -175,7 +175,8 @@ class _Scan:
             raise CannotScan(f"{said}: {why}")
         if why and not expected:
             # No loader gets through to the end; what it would import on the way counts where it is known to harm.
-            return {each for each in found.imports if each[0] != "unknown" and _is_dangerous(each)}
+            # MLflow's conda.yaml, “channels:”, begins like the import of a name that nothing has.
+            return {one for one in found.imports if one.module != "unknown" and _is_plain(one) and _is_dangerous(one)}
         return found.imports
 
     def _array(self, file: IO[bytes]) -> set[Import]:
@@ -251,7 +252,7 @@ def _judged(imports: Iterable[Import]) -> set[tuple[str, bool]]:
     judged = set()
     plain = []
     for module, name in imports:
-        if all(part.isascii() and part.isprintable() and part and " " not in part for part in (module, name)):
+        if _is_plain(Import(module, name)):
             plain.append(b"c%s\n%s\n0" % (module.encode(), name.encode()))
         else:
             judged.add((repr(f"{module}.{name}"), True))
@@ -261,6 +262,11 @@ def _judged(imports: Iterable[Import]) -> set[tuple[str, bool]]:
         if each.safety is not SafetyLevel.Innocuous:
             judged.add((f"{each.module}.{each.name}", each.safety is SafetyLevel.Dangerous))
     return judged
+
+
+def _is_plain(one: Import) -> bool:
+    """Whether module and name are such as Python code can have."""
+    return all(part.isascii() and part.isprintable() and part and " " not in part for part in one)
 
 
 def _is_dangerous(one: Import) -> bool:

@@ -79,6 +79,10 @@ class GitStore:
         found = self.repo.references.get(name)
         return str(found.target) if found else None
 
+    def commit_of(self, sha: str) -> Any:  # noqa: ANN401 - pygit2's commit
+        """The commit that an object is, or that an annotated tag names."""
+        return self.repo[sha].peel(pygit2.Commit)
+
     def set_ref(self, name: str, sha: str) -> None:
         """Create or move a ref."""
         self.repo.references.create(name, sha, force=True)

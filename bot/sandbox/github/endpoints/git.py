@@ -105,6 +105,14 @@ def get_listed_commit(call: Call) -> Answer:
     return 200, call.house.shapes.commit(call.at, _commit_named(call, call.args[0]))
 
 
+@route("GET", "/repos/{owner}/{repo}/commits/tags/{tag*}")
+def get_tagged_commit(call: Call) -> Answer:
+    sha = call.at.git.ref(f"refs/tags/{call.args[0]}")
+    if sha is None:
+        raise ApiError(422, f"No commit found for SHA: tags/{call.args[0]}")
+    return 200, call.house.shapes.commit(call.at, call.at.git.commit_of(sha))
+
+
 @route("GET", "/repos/{owner}/{repo}/compare/{basehead*}")
 def compare(call: Call) -> Answer:
     base, _, head = unquote(call.args[0]).partition("...")
@@ -142,6 +150,7 @@ def _tree_shape(call: Call, sha: str) -> dict[str, Any]:
             "type": e.type_str,
             "sha": str(e.id),
             "url": call.house.shapes.api(call.at, f"/git/{e.type_str}s/{e.id}"),
+            **({"size": e.size} if e.type_str == "blob" else {}),
         }
         for e in tree
     ]

@@ -1,0 +1,127 @@
+"""Azure Blob Storage, with the variables that MLflow's client reads.
+
+AZURE_STORAGE_CONNECTION_STRING, else AZURE_STORAGE_ACCESS_KEY, else whatever `DefaultAzureCredential` finds:
+AZURE_CLIENT_ID with AZURE_TENANT_ID and AZURE_CLIENT_SECRET or a federated token, a managed identity, `az login`
+(https://learn.microsoft.com/python/api/overview/azure/identity-readme).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bot.domain.errors import PromotionError, Refused
+from bot.gateways.artifacts.objects import PART, Object, ObjectStore, Right
+from bot.gateways.artifacts.refusals import Remedy, translated
+
+_ADDRESS: Final = re.compile(r"([^@]+)@([^.@]+)\.(blob\.core\.(?:windows\.net|chinacloudapi\.cn|usgovcloudapi\.net))")
+_EXAMPLE: Final = "wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PATH"
+_CONNECT_SECONDS: Final = 10
+_READ_SECONDS: Final = 60
+_ROLES: Final[Mapping[Right, str]] = {
+    Right.LIST: "Storage Blob Data Reader (or a signature with the permission to list)",
+    Right.READ: "Storage Blob Data Reader (or a signature with the permission to read)",
+    Right.WRITE: "Storage Blob Data Contributor (or a signature with the permissions to create and write)",
+}
+_LIBRARY: Final = "Install it: pip install 'promotion-bot[azure]'."
+_VARIABLES: Final = ("AZURE_",)
+
+
+def open_azure(uri: str) -> ObjectStore:
+    """The blobs below `wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PREFIX`."""
+    parts = urlsplit(uri)
+    match = _ADDRESS.fullmatch(parts.netloc)
+    if match is None:
+        raise Refused(f"An address in Azure Blob Storage is {_EXAMPLE}.")
+    container, account, host = match.groups()
+    try:
+        client = _client(f"https://{account}.{host}", _environment())
+        bucket = _Container(client.get_container_client(container), container)
+    except Exception as error:
+        raise _translated(error, Right.READ, "open it", container) from None
+    return ObjectStore(bucket, parts.path)
+
+
+class _Container:
+    def __init__(self, client: Any, name: str) -> None:  # noqa: ANN401 -- imported when it is used
+        self._client = client
+        self._name = name
+
+    def list(self, prefix: str) -> Iterator[Object]:
+        for found in self._client.list_blobs(name_starts_with=prefix or None, include=["metadata"]):
+            # Accounts with a hierarchical namespace list directories among the blobs.
+            if (found.metadata or {}).get("hdi_isfolder") != "true":
+                yield Object(found.name, int(found.size), _mark(found.etag))
+
+    def head(self, key: str) -> Object | None:
+        found = self._client.get_blob_client(key).get_blob_properties()
+        return Object(key, int(found.size), _mark(found.etag))
+
+    def read(self, found: Object, start: int, stop: int) -> bytes:
+        from azure.core import MatchConditions
+
+        wanted = {"etag": f'"{found.mark}"', "match_condition": MatchConditions.IfNotModified} if found.mark else {}
+        answer = self._client.download_blob(found.key, offset=start, length=stop - start, max_concurrency=1, **wanted)
+        content: bytes = answer.readall()
+        return content
+
+    def write(self, key: str, file: Path) -> None:
+        with file.open("rb") as content:
+            self._client.upload_blob(key, content, length=file.stat().st_size, overwrite=True, validate_content=True)
+
+    def translated(self, error: Exception, right: Right, task: str) -> PromotionError:
+        return _translated(error, right, task, self._name)
+
+
+def _mark(etag: str | None) -> str:
+    """The ETag without its quotes, which a list leaves out and a header has."""
+    return (etag or "").strip('"')
+
+
+def _translated(error: Exception, right: Right, task: str, container: str) -> PromotionError:
+    # Azure has one answer for a key that it does not know, a network that it does not let in and a missing role.
+    permission = f"It needs the role {_ROLES[right]} on the container {container}. {_credentials()}"
+    return translated(error, f"Azure's container {container}", task, Remedy(_LIBRARY, _credentials(), permission))
+
+
+def _credentials() -> str:
+    for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY"):
+        if os.environ.get(name):
+            return f"Check {name}."
+    return (
+        "Set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCESS_KEY, or AZURE_CLIENT_ID, AZURE_TENANT_ID and "
+        "AZURE_CLIENT_SECRET, or run with a managed identity."
+    )
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES)))
+
+
+@lru_cache(maxsize=4)
+def _client(account_url: str, environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
+    """A client for the variables as they are, in the order in which MLflow's looks at them."""
+    from azure.storage.blob import BlobServiceClient, ExponentialRetry
+
+    said = dict(environment)
+    options: dict[str, Any] = {
+        "connection_timeout": _CONNECT_SECONDS,
+        "read_timeout": _READ_SECONDS,
+        # Seven seconds instead of a minute: the bot's own queue tries again later.
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+        # One request for one part: the parts are ours.
+        "max_single_get_size": PART,
+        "max_chunk_get_size": PART,
+    }
+    if text := said.get("AZURE_STORAGE_CONNECTION_STRING"):
+        return BlobServiceClient.from_connection_string(text, **options)
+    if key := said.get("AZURE_STORAGE_ACCESS_KEY"):
+        return BlobServiceClient(account_url, key, **options)
+    from azure.identity import DefaultAzureCredential
+
+    return BlobServiceClient(account_url, DefaultAzureCredential(), **options)

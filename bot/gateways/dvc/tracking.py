@@ -1,0 +1,92 @@
+"""What DVC tracks at a commit of a training repository, and whether its remote has it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from bot.domain.errors import Misconfigured, Refused, Unreachable
+from bot.gateways.dvc.documents import (
+    LARGEST_CONFIG,
+    LARGEST_FILE,
+    Config,
+    Output,
+    RemoteConfig,
+    output_in,
+    parse_config,
+)
+from bot.gateways.dvc.remotes import Access, open_remote
+from bot.gateways.github.git import Git
+from policies.evidence import Tracked, TrackedOutput, Unreadable
+
+
+class Dvc:
+    """Reads DVC's files through GitHub and looks into the remotes that `access` and the environment allow."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def tracked(self, git: Git, wanted: Tracked, commit: str, version: str) -> TrackedOutput:
+        """What `wanted` is at `commit`, an id; `version` is what people call the data's version.
+
+        Raises Refused where it is not there, Misconfigured where the bot may not read the repository, and Unreachable
+        where GitHub does not answer. A remote that cannot be asked is part of what is found.
+        """
+        found = git.find(commit)
+        if found is None:
+            raise Refused(f"{commit[:12]} is not in {wanted.repository}")
+        output = _output_at(git, wanted, found.sha)
+        if output is None:
+            raise Refused(f"there is no {wanted.file} in {wanted.repository} at {found.sha[:12]}")
+        config = _config_for(git, wanted, found.sha).remote(wanted.remote or output.remote)
+        remote, stored = self._stored(config, output)
+        return TrackedOutput(
+            commit=found.sha,
+            path=output.path,
+            hash=f"md5:{output.md5}",
+            hash_at_version=_hash_at(git, wanted, version),
+            remote=remote,
+            stored=stored,
+        )
+
+    def _stored(self, config: RemoteConfig, output: Output) -> tuple[str, bool | Unreadable]:
+        """Where the object should be, and whether it is."""
+        try:
+            remote = open_remote(config, self._access)
+            return remote.name, remote.has(output.place)
+        except (Misconfigured, Unreachable) as error:
+            return f"the remote “{config.name}”", Unreadable(str(error))
+
+
+def _output_at(git: Git, wanted: Tracked, commit: str) -> Output | None:
+    blob = git.file(commit, wanted.file, LARGEST_FILE)
+    return None if blob is None else output_in(blob.content, wanted.file, wanted.output)
+
+
+def _hash_at(git: Git, wanted: Tracked, version: str) -> str | None:
+    """The hash as of the git tag that `version` names; None where none does, or the tag's commit has no such output."""
+    commit = git.tagged(version)
+    if commit is None:
+        return None
+    try:
+        output = _output_at(git, wanted, commit.sha)
+    except Refused:
+        return None
+    return None if output is None else f"md5:{output.md5}"
+
+
+def _config_for(git: Git, wanted: Tracked, commit: str) -> Config:
+    """The configuration of the DVC project that the file belongs to: the nearest `.dvc` folder above it."""
+    for folder in _folders_above(wanted.file):
+        blob = git.file(commit, posixpath.join(folder, ".dvc/config"), LARGEST_CONFIG)
+        if blob is not None:
+            return parse_config(blob.content)
+    raise Refused(f"there is no .dvc/config above {wanted.file} in {wanted.repository} at {commit[:12]}")
+
+
+def _folders_above(file: str) -> Iterator[str]:
+    folder = posixpath.dirname(file)
+    while folder:
+        yield folder
+        folder = posixpath.dirname(folder)
+    yield ""

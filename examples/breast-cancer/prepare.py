@@ -1,0 +1,43 @@
+"""Split the data set into rows to train with and rows to test on, the same way every time.
+
+python prepare.py
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from sklearn.model_selection import train_test_split
+
+from dataset import TARGET
+
+SOURCE = Path("data/dataset.csv")
+PREPARED = Path("data/prepared")
+
+
+def main() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    rows = pd.read_csv(SOURCE).drop_duplicates()
+    expect_usable(rows)
+    train, test = train_test_split(
+        rows, test_size=params["prepare"]["test_share"], random_state=params["seed"], stratify=rows[TARGET]
+    )
+    PREPARED.mkdir(parents=True, exist_ok=True)
+    train.to_csv(PREPARED / "train.csv", index=False)
+    test.to_csv(PREPARED / "test.csv", index=False)
+    print(f"{len(train)} rows to train with, {len(test)} to test on, in {PREPARED}")
+
+
+def expect_usable(rows: pd.DataFrame) -> None:
+    """End with a message where the data is not what the training expects."""
+    if TARGET not in rows:
+        raise SystemExit(f"{SOURCE} has no column “{TARGET}”")
+    incomplete = rows.columns[rows.isna().any()].tolist()
+    if incomplete:
+        raise SystemExit(f"{SOURCE} has missing values in: {', '.join(incomplete)}")
+    if set(rows[TARGET]) != {0, 1}:
+        raise SystemExit(f"“{TARGET}” must be 0 or 1, and both must be there")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes this directory a git and DVC repository whose first data version is tagged data-v1.0.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'TEXT'
+Usage: ./setup-dvc.sh [REMOTE]
+
+REMOTE is where DVC keeps data and models: a directory, s3://bucket/path, gs://bucket/path, azure://container/path.
+The default is ../dvc-storage, a directory beside this one. Running it again changes nothing that is there.
+TEXT
+}
+
+fail() {
+  echo "setup-dvc.sh: $*" >&2
+  exit 1
+}
+
+case "${1-}" in
+  -h | --help) usage && exit ;;
+  -*) usage >&2 && exit 2 ;;
+esac
+(($# <= 1)) || { usage >&2 && exit 2; }
+remote=${1:-../dvc-storage}
+
+for program in git dvc python; do
+  command -v "$program" >/dev/null || fail "the program $program is missing: pip install -r requirements.txt"
+done
+top=$(git rev-parse --show-toplevel 2>/dev/null || true)
+[[ -z $top || $top == "$(pwd -P)" ]] ||
+  fail "this directory is a part of the repository $top: copy it to a place of its own first"
+
+[[ -n $top ]] || git init --quiet --initial-branch main
+[[ -d .dvc ]] || dvc init --quiet
+dvc config core.analytics false
+dvc config core.autostage true
+# Credentials belong into .dvc/config.local, which git ignores: dvc remote modify --local storage …
+dvc remote list | grep -q '^storage\s' || dvc remote add --quiet --default storage "$remote"
+git rev-parse --verify --quiet HEAD >/dev/null && added=(.dvc .dvcignore) || added=(.)
+git add "${added[@]}"
+git diff --cached --quiet || git commit --quiet --message "Training code, with DVC for data and models"
+
+if ! git rev-parse --verify --quiet refs/tags/data-v1.0 >/dev/null; then
+  python dataset.py --rows 450
+  dvc add --quiet data/dataset.csv
+  git commit --quiet --message "Data 1.0: the first 450 patients"
+  git tag --annotate data-v1.0 --message "The first 450 patients"
+fi
+dvc push --quiet
+echo "ready: data-v1.0 is in git and in $(dvc remote list | awk '$1 == "storage" { print $2 }'); next: dvc repro"

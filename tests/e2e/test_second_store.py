@@ -1,0 +1,208 @@
+"""A second store for disaster recovery: what `sync` copies, finds missing or damaged, and what comes back from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from bot.cli import cli
+from bot.domain.errors import Refused
+from bot.settings import AppCredentials
+from tests.e2e.house import House
+
+WEIGHTS = b"1" * 100_000
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`promotion-bot …` as the bot; `mlflow` is where it looks for the registry."""
+    settings = world.gateways.settings
+    credentials = settings.github_credentials
+    assert isinstance(credentials, AppCredentials)
+    for name in ("GITHUB_TOKEN", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: str, mlflow: str = settings.mlflow_tracking_uri) -> Result:
+        environment = {
+            "MLFLOW_TRACKING_URI": mlflow,
+            "GITHUB_API_URL": settings.github_api_url,
+            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
+            "GITHUB_APP_ID": credentials.app_id,
+            "GITHUB_APP_PRIVATE_KEY": credentials.private_key.reveal(),
+        }
+        return CliRunner().invoke(cli, arguments, env=environment)
+
+    return run
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    return tmp_path / "second"
+
+
+@pytest.fixture
+def sync(run: Run, second: Path) -> Callable[..., tuple[int, list[dict[str, object]]]]:
+    """`promotion-bot sync --json`: exit code and what it says of each version."""
+
+    def sync(*options: str) -> tuple[int, list[dict[str, object]]]:
+        done = run("sync", "--to", str(second), "--json", *options)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, json.loads(done.stdout)["versions"]
+
+    return sync
+
+
+def blobs(second: Path) -> dict[str, Path]:
+    return {path.parent.name + path.name: path for path in second.glob("sha256/??/*")}
+
+
+def test_only_what_is_missing_is_copied(world: House, run: Run, sync, second: Path) -> None:
+    world.register(files={"weights.bin": WEIGHTS})
+    world.to_production(1)
+
+    code, [first] = sync()
+    assert code == 0
+    assert first | {"digest": None} == {
+        "model": world.model,
+        "version": 1,
+        "digest": None,
+        "environments": ["production", "staging"],
+        "outcome": "copied",
+        "files": 2,
+        "bytes": len(WEIGHTS)
+        + len(next(p for p in blobs(second).values() if b"model of" in p.read_bytes()).read_bytes()),
+        "mended": 0,
+        "problem": None,
+    }
+    entry = world.manifest().entry(world.model, "production")
+    assert entry is not None
+    assert entry.digest.removeprefix("sha256:") in blobs(second), "the manifest's digest is the name of the list"
+
+    world.register(accuracy=0.97, files={"weights.bin": WEIGHTS})
+    world.event()
+    written = {name: path.stat().st_mtime_ns for name, path in blobs(second).items()}
+    assert [(v["version"], v["outcome"], v["files"]) for v in sync()[1]] == [(1, "there", 0), (2, "copied", 1)]
+    assert all(path.stat().st_mtime_ns == written[name] for name, path in blobs(second).items() if name in written)
+    line = run("sync", "--to", str(second), "--environment", "production").stdout
+    assert f"{world.model} v1 (production, {entry.digest[:19]}…): there\n1 versions: 1 there\n" in line
+
+
+def test_a_changed_byte_and_a_missing_file_are_found_and_mended(world: House, sync, second: Path) -> None:
+    world.register(files={"weights.bin": WEIGHTS})
+    world.event()
+    sync()
+    whole = {name: path.read_bytes() for name, path in blobs(second).items()}
+    weights = next(path for path in blobs(second).values() if path.read_bytes() == WEIGHTS)
+    weights.write_bytes(WEIGHTS[:-1] + b"2")
+
+    assert [v["outcome"] for v in sync("--check", "presence")[1]] == ["there"]
+    code, [found] = sync()
+
+    assert (code, found["outcome"], found["mended"], found["files"]) == (0, "mended", 1, 1)
+    weights.unlink()
+    assert sync("--check", "presence")[1][0]["outcome"] == "copied"
+    entry = world.manifest().entry(world.model, "staging")
+    assert entry is not None
+    blobs(second)[entry.digest.removeprefix("sha256:")].write_text("0  x\n")
+    sync()
+    assert {name: path.read_bytes() for name, path in blobs(second).items()} == whole
+
+
+def test_what_was_live_before_is_copied_where_it_is_asked_for(world: House, sync) -> None:
+    world.register()
+    world.event()
+    world.register(accuracy=0.97)
+    world.event()
+    assert [v["version"] for v in sync("--environment", "staging")[1]] == [2]
+    assert [v["version"] for v in sync("--environment", "staging", "--history")[1]] == [1, 2]
+
+
+def test_a_model_comes_back_from_the_second_store_without_mlflow(
+    world: House, run: Run, sync, second: Path, tmp_path: Path
+) -> None:
+    world.register(files={"data/weights.bin": WEIGHTS})
+    world.event()
+    sync()
+    target = tmp_path / "back"
+    download = (
+        "download",
+        world.model,
+        "--environment",
+        "staging",
+        "--from",
+        str(second),
+        "--to",
+        str(target),
+        "--json",
+    )
+
+    done = run(*download, mlflow="http://127.0.0.1:9")
+
+    assert done.exit_code == 0, done.exception
+    assert json.loads(done.stdout)["verified"] is True
+    assert (target / "data" / "weights.bin").read_bytes() == WEIGHTS
+    shutil.rmtree(target)
+    next(path for path in blobs(second).values() if path.read_bytes() == WEIGHTS).write_bytes(b"2" * 100_000)
+    assert "somebody changed them" in str(run(*download).exception)
+    assert not target.exists()
+
+
+def test_what_cannot_be_copied_is_said_of_that_version_alone(world: House, run: Run, sync, second: Path) -> None:
+    world.register()
+    world.event()
+    manifest = world.repository.file("versions.yaml") or ""
+    entry = world.manifest().entry(world.model, "staging")
+    assert entry is not None
+    other = f"  {world.model}-gone:\n    staging:\n      version: 3\n      digest: {entry.digest[:-1]}0\n"
+    world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}") + other})
+
+    code, found = sync()
+
+    assert code == 1
+    problems = {v["model"]: str(v["problem"]) for v in found}
+    assert "somebody changed them after they were promoted" in problems[world.model]
+    assert f"no model “{world.model}-gone”" in problems[f"{world.model}-gone"]
+    assert not list(second.glob("versions/*/*")), "nothing names what is not right"
+    again = run("sync", "--to", str(second))
+    assert again.exit_code == 1
+    assert "2 versions: 2 refused" in again.stdout
+
+
+def test_a_version_whose_run_was_deleted_is_copied_and_one_without_files_is_refused(world: House, sync) -> None:
+    world.register()
+    world.event()
+    run_id = world.mlflow.get_model_version(world.model, "1").run_id
+    world.mlflow.delete_run(run_id)
+    assert sync()[1][0]["outcome"] == "copied"
+
+    world.register(accuracy=0.97)
+    world.event()
+    source = world.mlflow.get_model_version(world.model, "2").source
+    get_artifact_repository(source, tracking_uri=world.gateways.settings.mlflow_tracking_uri).delete_artifacts()
+    code, found = sync()
+    assert code == 1
+    assert "has no files" in str(found[0]["problem"])
+
+
+def test_what_cannot_be_done_is_said(world: House, run: Run, tmp_path: Path) -> None:
+    world.register()
+    world.event()
+    for arguments, said in (
+        (("ftp://host/x",), "is no store that can be written here"),
+        (("wasbs://x",), "wasbs://CONTAINER@ACCOUNT"),
+        ((str(tmp_path), "--environment", "stagin"), "did you mean “staging”"),
+        ((str(tmp_path), "--repository", "a/b"), "is not among PROMOTION_REPOSITORIES"),
+    ):
+        done = run("sync", "--to", *arguments)
+        assert isinstance(done.exception, Refused)
+        assert said in str(done.exception)
+    done = run("sync", "--to", "/proc/nothing")
+    assert done.exit_code == 1
+    assert "could not be written" in done.stdout

@@ -1,0 +1,123 @@
+"""Data and models of the example have versions: DVC and git tags, as its README tells."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from tests.examples.training import EXAMPLE, Training, copied, git
+
+pytestmark = pytest.mark.timeout(900)  # several programs that import MLflow
+
+
+@pytest.fixture(scope="module")
+def history(team: Training) -> Training:
+    """Two versions of the data, and a model of the first that is committed; the second is not trained yet."""
+    params = yaml.safe_load((team.folder / "params.yaml").read_text())
+    params["train"]["model_type"] = "logistic_regression"
+    (team.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    team.commit("Quicker")
+    team.ok("dvc", "repro")
+    team.commit("A model of data 1.0")
+    team.git("tag", "model-v1")
+    team.ok("dvc", "push")
+    team.ok("python", "dataset.py")
+    team.ok("dvc", "add", "data/dataset.csv")
+    team.commit("Data 1.1: all patients")
+    team.git("tag", "data-v1.1")
+    return team
+
+
+def outputs(training: Training) -> dict[str, str]:
+    """The hash of each output, as dvc.lock has it."""
+    lock = yaml.safe_load((training.folder / "dvc.lock").read_text())
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_a_repro_with_other_data_and_parameters_shows_what_changed(history: Training, store: str) -> None:
+    params = yaml.safe_load((history.folder / "params.yaml").read_text())
+    params["models"]["logistic_regression"]["C"] = 1.0
+    (history.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    changed = json.loads(history.ok("dvc", "params", "diff", "--json"))
+    assert changed == {"params.yaml": {"models.logistic_regression.C": {"old": 0.1, "new": 1.0, "diff": 0.9}}}
+
+    history.ok("dvc", "repro")
+    metrics = json.loads(history.ok("dvc", "metrics", "diff", "model-v1", "--json"))
+    assert metrics.keys() == {"metrics/train.json", "metrics/evaluation.json"}
+    assert "diff" in metrics["metrics/train.json"]["roc_auc"]
+    assert "metrics/evaluation.json" in history.ok("dvc", "metrics", "diff", "model-v1")
+    assert history.ok("dvc", "status") == "Data and pipelines are up to date."
+
+    run = MlflowClient(store).get_run(history.run_id())
+    assert run.data.tags["data_version"] == "data-v1.1"
+    pointer = yaml.safe_load((history.folder / "data/dataset.csv.dvc").read_text())
+    assert run.data.tags["data_hash"] == f"md5:{pointer['outs'][0]['md5']}"
+    # The model that DVC keeps is the one whose hash the run has, and the one that MLflow has.
+    assert run.data.tags["model_hash"] == f"md5:{outputs(history)['models/model']}"
+    history.commit("A model of data 1.1")
+    before = history.run_id()
+    history.ok("dvc", "repro")
+    assert history.run_id() == before, "nothing changed, and yet it was trained again"
+
+
+def test_the_helper_takes_hashes_as_dvc_does(history: Training) -> None:
+    """Of a file, of a directory, and without what .dvcignore names."""
+    (history.folder / "data/prepared/.DS_Store").write_bytes(b"noise")
+    script = (
+        "import logging, mlflow; from promotion_bot_lineage import record_lineage\n"
+        "with mlflow.start_run(): print(record_lineage(data='data/prepared/test.csv')['data_hash'])"
+    )
+    said = history.ok("python", "-c", script)
+    assert said.splitlines()[-1] == f"md5:{outputs(history)['data/prepared']}"
+
+
+def test_a_clone_gets_data_and_model_of_a_tag(history: Training, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--branch", "model-v1", str(history.folder), "clone")
+    clone = Training(tmp_path / "clone", history.tracking_uri)
+    storage = history.folder.parent / "dvc-storage"
+    clone.ok("dvc", "remote", "modify", "--local", "storage", "url", str(storage))
+    clone.ok("dvc", "pull")
+    assert len((clone.folder / "data/dataset.csv").read_text().splitlines()) == 1 + 450
+    assert (clone.folder / "models/model/MLmodel").is_file()
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_setting_up_twice_changes_nothing(history: Training) -> None:
+    before = history.git("rev-parse", "HEAD", "refs/tags/data-v1.0")
+    (history.folder / "notes.txt").write_text("not for everybody\n")
+    said = history.ok("./setup-dvc.sh")
+    assert history.git("rev-parse", "HEAD", "refs/tags/data-v1.0") == before
+    assert said.startswith("ready: data-v1.0 is in git")
+
+
+def test_it_is_not_set_up_inside_of_another_repository(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    training = copied(tmp_path / "copy", "")
+    done = training.run("./setup-dvc.sh")
+    assert done.returncode == 1
+    assert "copy it to a place of its own first" in done.stderr
+    assert not (training.folder / ".dvc").exists()
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    training = copied(tmp_path / "copy", "")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "cat", "git"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    done = training.run("bash", "setup-dvc.sh", PATH=str(tools))
+    assert done.returncode == 1
+    assert "the program dvc is missing: pip install -r requirements.txt" in done.stderr
+
+
+def test_every_file_that_a_stage_needs_is_there() -> None:
+    stages = yaml.safe_load((EXAMPLE / "dvc.yaml").read_text())["stages"]
+    made = {out for stage in stages.values() for out in stage["outs"]} | {"data/dataset.csv"}
+    for stage in stages.values():
+        for path in set(stage["deps"]) - made:
+            assert (EXAMPLE / path).is_file(), path
