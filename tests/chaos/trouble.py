@@ -14,6 +14,7 @@ from typing import Final
 import psutil
 
 from bot.gateways.redis_connection import PREFIX
+from bot.gateways.troubles import Cause
 from tests.chaos.site import Site
 from tests.conftest import wait_until
 from tests.e2e.proxy import Fault
@@ -176,9 +177,10 @@ class Trouble:
             self.site.valkey.connection.delete(key)
 
     def note_failed_looks(self) -> None:
-        """Remember which looks ended by a mistake, before the queue that counts them is lost."""
+        """Remember which looks ended by a mistake, before the queue that counts them is lost; kills are no mistakes."""
         queue = self.site.queue
-        self.failed |= {f"a look at {each.key} failed: {each.what}" for each in queue.troubles.failing()}
+        mistakes = (each for each in queue.troubles.failing() if each.cause is Cause.MISTAKE)
+        self.failed |= {f"a look at {m.key} failed: {m.what}" for m in mistakes if "was killed" not in m.what}
         self.failed |= {f"looks at a {t.kind} key failed" for t in queue.tallies() if t.result == Result.FAILED}
 
     # --- processes ------------------------------------------------------------------------------------------------

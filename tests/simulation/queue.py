@@ -12,6 +12,7 @@ from bot.domain.board import Cell
 from bot.domain.errors import LostLock, Service
 from bot.domain.keys import Key, Urgency, dump_key, parse_key
 from bot.gateways.queue import Claimed
+from bot.gateways.troubles import Cause
 from tests.simulation.github import Carry
 
 _ASAP = -1e10
@@ -54,7 +55,7 @@ class Troubles:
     def of(self, key: Key) -> None:
         return None
 
-    def failed(self, key: Key, what: str) -> int:
+    def failed(self, key: Key, what: str, cause: Cause = Cause.MISTAKE) -> int:
         return 1
 
     def worked(self, key: Key) -> None: ...
