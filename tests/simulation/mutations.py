@@ -1,17 +1,14 @@
 """Deliberate mistakes: each makes the code break a promise, and the simulation has to notice.
 
-A mistake replaces a text in a module's source before it is imported, in a process of its own.
+A mistake is made before the product is imported, in a process of its own.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType, ModuleType
 from typing import Final
+
+from tests.other_code import Change, change
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,11 @@ class Mutation:
     right: str
     wrong: str
     seed: int = 0
+
+    @property
+    def change(self) -> Change:
+        """The mistake as a text in the place of another."""
+        return Change(self.module, self.right, self.wrong)
 
 
 MUTATIONS: Final = (
@@ -214,36 +216,6 @@ MUTATIONS: Final = (
 )
 
 
-class _Mutated(SourceFileLoader):
-    """Loads a module with its mistake; what was compiled before is not used."""
-
-    def __init__(self, name: str, path: str, mutation: Mutation) -> None:
-        super().__init__(name, path)
-        self._mutation = mutation
-
-    def get_code(self, fullname: str) -> CodeType:
-        source = self.get_data(self.get_filename(fullname)).decode()
-        if source.count(self._mutation.right) != 1:
-            raise ImportError(f"“{self._mutation.name}” finds its place {source.count(self._mutation.right)} times")
-        return compile(source.replace(self._mutation.right, self._mutation.wrong), self.path, "exec")
-
-
-class _Finder(MetaPathFinder):
-    def __init__(self, mutation: Mutation) -> None:
-        self._mutation = mutation
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != self._mutation.module:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.origin is not None:
-            spec.loader = _Mutated(fullname, spec.origin, self._mutation)
-        return spec
-
-
 def make(name: str) -> None:
     """Make a mistake; before the product is imported."""
-    mutation = next(m for m in MUTATIONS if m.name == name)
-    sys.meta_path.insert(0, _Finder(mutation))
+    change(next(m for m in MUTATIONS if m.name == name).change)
