@@ -34,7 +34,10 @@ def ask_who_is_there(app: Flask, settings: Settings) -> None:
 
 def _has_token(asked: Request, tokens: tuple[Secret, ...]) -> bool:
     """Whether the request carries one of the tokens; how long it takes tells nothing of them."""
-    said = asked.authorization
+    try:
+        said = asked.authorization
+    except ValueError:  # werkzeug's, for a password that is no ASCII
+        return False
     if said is None:
         return False
     given = (said.token if said.type == "bearer" else said.password if said.type == "basic" else None) or ""

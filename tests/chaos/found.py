@@ -4,59 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow import MlflowClient
 
 from bot.sandbox.github import SandboxRepository
-from bot.sandbox.github.state import Comment, Repo
+from bot.sandbox.github.state import Repo
 from policies.evidence import RunStatus
-from tests.chaos.people import People, Said
+from tests.chaos.people import People
 from tests.chaos.site import Site
+from tests.simulation.company import FLOOR
 from tests.simulation.oracle import BOT, Oracle
+from tests.simulation.promises import End, explained_twins
 from tests.simulation.registry import Mlflow, Model, Version
 
 _PAGE: Final = 1000  # more than all that was registered
+# After the queue was lost two workers may be at one key until the older one's next effect, which was under way already:
+# as long as one request takes, with the two seconds that a slow one waits here.
+_UNDER_WAY: Final = timedelta(seconds=4)
 _NEVER_FROZEN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 
 
-@dataclass
-class Found:
-    """The state of the world, what people did, and what follows from both."""
-
-    repository: SandboxRepository
-    mlflow: Mlflow
-    models: tuple[str, ...]
-    said: list[Said]
-    closed: set[tuple[str, str, int]]
-    lost_the_queue: list[datetime]
-    now: datetime = _NEVER_FROZEN
-    oracle: Oracle = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.oracle = _judged(self)
-
-    def comments(self) -> list[Comment]:
-        """Everything that was said anywhere."""
-        return [comment for issue in self.repository.repo.issues.values() for comment in issue.comments]
-
-    def of_the_bot(self) -> list[Comment]:
-        """What the bot said."""
-        return [comment for comment in self.comments() if comment.author == BOT]
-
-
-def look(site: Site, people: People) -> Found:
+def look(site: Site, people: People) -> End:
     """Read all of it."""
-    return Found(
-        site.repository,
-        registry(site.mlflow.url, site.mlflow.artifacts),
-        people.models,
-        list(people.said),
-        set(people.closed),
-        list(site.lost_the_queue),
+    mlflow = registry(site.mlflow.url, site.mlflow.artifacts)
+    return End(
+        repository=site.repository,
+        mlflow=mlflow,
+        oracle=judged(site.repository, mlflow, _NEVER_FROZEN),
+        said=list(people.said),
+        now=datetime.now(UTC),
+        overlaps=list(site.lost_the_queue),
+        under_way=_UNDER_WAY,
     )
 
 
@@ -133,11 +116,11 @@ class _Then:
     now: datetime
 
 
-def _judged(found: Found) -> Oracle:
+def judged(repository: SandboxRepository, mlflow: Mlflow, now: datetime) -> Oracle:
     """The oracle, after it followed every commit of the default branch."""
-    commits = _history(found.repository)
-    past = _Past(found.repository.repo, commits[0])
-    oracle = Oracle(_Then(past, found.mlflow, found.now))
+    commits = _history(repository)
+    past = _Past(repository.repo, commits[0])
+    oracle = Oracle(_Then(past, mlflow, now))
     for commit in commits[1:]:
         past.at = commit
         oracle.follow()
@@ -150,3 +133,24 @@ def _history(repository: SandboxRepository) -> list[str]:
     while parents := git[commits[-1]].parent_ids:
         commits.append(str(parents[0]))
     return commits[::-1]
+
+
+def came_out(end: End) -> dict[str, Any]:
+    """Figures of the end."""
+    pulls = [p for p in end.repository.pulls("all") if p.author == BOT]
+    versions = [version for model in end.mlflow.models.values() for version in model.versions.values()]
+    rulings = Counter(r["payload"]["ruling"] for r in end.repository.deployments() if "ruling" in r["payload"])
+    return {
+        "versions in MLflow": len(versions),
+        "of them accepted by policy": sum(
+            version.metrics["accuracy"] >= FLOOR for m in end.mlflow.models.values() for version in m.versions.values()
+        ),
+        "proposals": len(pulls),
+        "merged": sum(p.merged for p in pulls),
+        "open": sum(p.is_open for p in pulls),
+        "changes authorised": rulings["authorised"],
+        "changes refused": rulings["refused"],
+        "releases": len(end.repository.releases()),
+        "commands answered": len(end.answers),
+        "twice because the queue was lost": len(explained_twins(end)),
+    }

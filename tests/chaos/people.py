@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
@@ -19,20 +20,11 @@ from bot.sandbox.github.errors import ApiError
 from tests.chaos.site import Site
 from tests.registering import register
 from tests.simulation.company import ENVIRONMENTS, FLOOR
+from tests.simulation.said import Said
 
 _AGAIN: Final = 0.5  # seconds until a person tries again what MLflow did not answer
 _BETWEEN_REVIEWS: Final = (0.2, 1.2)  # seconds
 _BETWEEN_COMMANDS: Final = (1.0, 4.0)
-
-
-@dataclass(frozen=True)
-class Said:
-    """A command that somebody gave in a comment."""
-
-    comment: int
-    issue: int
-    who: str
-    line: str
 
 
 @dataclass
@@ -44,7 +36,6 @@ class People:
     models: tuple[str, ...]
     did: Counter[str] = field(default_factory=Counter)
     said: list[Said] = field(default_factory=list)
-    closed: set[tuple[str, str, int]] = field(default_factory=set)  # model, environment, version
     operations: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +75,6 @@ class People:
         fate = random.random()
         if fate < 0.04:
             pull.close("alice")
-            self._was_refused(pull)
             self.did["proposals closed"] += 1
         elif fate < 0.08:
             pull.merge("bob")
@@ -93,11 +83,6 @@ class People:
             pull.approve(random.choice(("alice", "bob")))
             pull.merge("bob")
             self.did["merges after approval"] += 1
-
-    def _was_refused(self, pull: SandboxPull) -> None:
-        _, environment, rest = pull.head_ref.split("/")
-        model, _, version = rest.rpartition("-v")
-        self.closed.add((model, environment, int(version)))
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -112,7 +97,7 @@ class People:
             # alice and bob approve: what they ask for themselves they could not.
             who = random.choice(("carol", "dana-ds", "dana-ds", "rita"))
             comment = self.site.repository.comment(issue, who, line)
-            self.said.append(Said(comment, issue, who, line))
+            self.said.append(Said(comment, issue, who, line, datetime.now(UTC)))
             self.did["commands"] += 1
 
     @staticmethod

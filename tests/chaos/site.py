@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import urllib.request
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from bot.gateways.mlflow_webhooks import ensure_webhook
 from bot.gateways.queue import WorkQueue
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
 from bot.sandbox.mlflow_server import MlflowServer, free_port
+from tests.chaos.guardian import MARK, guarded
 from tests.chaos.valkey import Valkey, running_valkey
 from tests.conftest import wait_until
 from tests.e2e.proxy import Proxy, proxied
@@ -32,7 +32,6 @@ from tests.simulation.company import FILES, PEOPLE, REPOSITORY
 
 SWEEP: Final = 5  # seconds between two sweeps
 LEASE: Final = 1
-_MARK: Final = "PROMOTION_CHAOS"
 # People have no weekend here, and nothing soaks: minutes stand for weeks.
 PIPELINE: Final = (
     FILES["promotion.yaml"]
@@ -111,15 +110,14 @@ class Site:
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
     """All of it, running, while the context lasts; whatever happened to it, no process is left behind."""
-    mark = uuid.uuid4().hex
     with ExitStack() as stack:
-        stack.callback(_kill_marked, mark)
+        stack.enter_context(guarded(folder / "disk"))
         github = stack.enter_context(GitHubSandbox())
         mlflow = stack.enter_context(MlflowServer(folder / "mlflow"))
         valkey = stack.enter_context(running_valkey(folder / "disk"))
         to_github = stack.enter_context(proxied("github", github.url))
         to_mlflow = stack.enter_context(proxied("mlflow", mlflow.url))
-        environment = _environment(mark, to_github, to_mlflow, valkey)
+        environment = _environment(to_github, to_mlflow, valkey)
         web = Web(environment, folder / "web.log")
         stack.callback(web.kill)
         app = github.add_app("promotion-bot", f"{web.url}/webhooks/github", environment["GITHUB_WEBHOOK_SECRET"])
@@ -145,12 +143,11 @@ def site(folder: Path) -> Iterator[Site]:
         yield Site(folder, github, repository, mlflow, valkey, to_github, to_mlflow, web, workers)
 
 
-def _environment(mark: str, to_github: Proxy, to_mlflow: Proxy, valkey: Valkey) -> dict[str, str]:
+def _environment(to_github: Proxy, to_mlflow: Proxy, valkey: Valkey) -> dict[str, str]:
     """The bot's settings, with nothing of this machine's own for it."""
     foreign = ("GITHUB_", "MLFLOW_", "PROMOTION_", "REDIS_")
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
-        _MARK: mark,
+        **{name: value for name, value in os.environ.items() if name == MARK or not name.startswith(foreign)},
         "GITHUB_API_URL": to_github.url,
         "GITHUB_WEBHOOK_SECRET": secrets.token_hex(16),
         "MLFLOW_TRACKING_URI": to_mlflow.url,
@@ -160,14 +157,3 @@ def _environment(mark: str, to_github: Proxy, to_mlflow: Proxy, valkey: Valkey) 
         "PROMOTION_SWEEP_INTERVAL": f"{SWEEP}s",
         "REDIS_URL": valkey.url.reveal(),
     }
-
-
-def _kill_marked(mark: str) -> None:
-    """End what the bot's killed processes left behind: work-horses go on until their job has ended."""
-    left = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(_MARK) == mark:
-                process.kill()
-                left.append(process)
-    psutil.wait_procs(left, 10)

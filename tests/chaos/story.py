@@ -14,11 +14,11 @@ from typing import Any, Final
 from bot.domain.errors import Unreachable
 from bot.domain.keys import Urgency
 from bot.gateways.queue import RESULTS
-from tests.chaos.found import fingerprint, look
-from tests.chaos.invariants import broken, came_out, explained_twins
+from tests.chaos.found import came_out, fingerprint, look
 from tests.chaos.people import People
 from tests.chaos.site import Site, site
 from tests.chaos.trouble import Trouble
+from tests.simulation.promises import broken, explained_twins
 
 _SWEEPS: Final = 2  # with nothing changed in between: it is at rest
 _CALM: Final = 0.4  # of the time of trouble, that people go on afterwards
@@ -62,8 +62,10 @@ def run(seed: int, size: Size, folder: Path) -> Result:
             calm = time.monotonic()
             time.sleep(_CALM * size.seconds)
         rested = _comes_to_rest(running, size.rest)
+        trouble.note_failed_looks()
         found = look(running, people)
         wrong = [f"0 the chaos itself: {what}" for what in trouble.broken]
+        wrong += [f"0 {what}" for what in sorted(trouble.failed)]
         if not rested:
             wrong.append(f"0 it does not come to rest in {size.rest:.0f} s: {running.queue.depth()}")
         return Result(
@@ -72,7 +74,7 @@ def run(seed: int, size: Size, folder: Path) -> Result:
             did=people.did,
             came_out=came_out(found),
             explained=explained_twins(found),
-            broken=wrong + broken(found),
+            broken=[*wrong, *broken(found)],
             seconds=calm - begun,
             rested_after=time.monotonic() - calm if rested else None,
         )

@@ -13,11 +13,15 @@ from typing import Final
 
 import psutil
 
+from bot.gateways.redis_connection import PREFIX
+from bot.gateways.troubles import Cause
 from tests.chaos.site import Site
 from tests.conftest import wait_until
 from tests.e2e.proxy import Fault
+from workers.execution import Result
 
 _FULL_FOR: Final = 3.0  # seconds that the disk stays full
+_AWAY_FOR: Final = 4.0  # seconds that GitHub closes each connection without an answer
 _BACK: Final = 90.0  # seconds that a server has to answer again
 
 # How often in a minute each thing happens; each happens at least once.
@@ -25,9 +29,12 @@ RATES: Final[Mapping[str, Mapping[str, float]]] = {
     "workers": {"workers: all killed": 2, "workers: one process killed": 4, "workers: supervisor killed": 1},
     "web": {"web service killed": 3},
     "mlflow": {"MLflow killed": 1},
+    "stand-in": {"GitHub away": 1},
     "valkey": {"Valkey killed": 1.5, "FLUSHALL": 1.5, "disk full": 1},
     "webhooks": {"webhooks: lost": 4, "webhooks: twice": 3, "webhooks: in another order": 3},
 }
+# What loses the queue, after which two workers may be at one key for a moment. Runs with an even seed do not have it.
+_LOSES_QUEUE: Final = ("Valkey killed", "FLUSHALL")
 _BUSY: Final = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
 # What goes wrong with a request, and how often beside the others; each kind comes once before any comes again.
 _GITHUB: Final[Mapping[str, tuple[int, Fault]]] = {
@@ -81,6 +88,7 @@ class Trouble:
     seed: int
     done: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)  # looks that ended by a mistake
 
     def __post_init__(self) -> None:
         self.site.to_github.fault = Spoilt(Random(f"{self.seed} github"), _GITHUB, self.done)
@@ -91,6 +99,7 @@ class Trouble:
             "workers: supervisor killed": lambda _random: self._lose_supervisor(),
             "web service killed": lambda _random: self._kill_web(),
             "MLflow killed": lambda _random: self._kill_mlflow(),
+            "GitHub away": lambda _random: self._lose_github(),
             "Valkey killed": lambda _random: self._kill_valkey(),
             "FLUSHALL": lambda _random: self._empty(),
             "disk full": lambda _random: self._fill_disk(),
@@ -103,6 +112,11 @@ class Trouble:
     def impossible(self) -> tuple[str, ...]:
         """What cannot be done on this machine: a disk of its own needs the right to mount one."""
         return () if self.site.valkey.disk.can_fill else ("disk full",)
+
+    @property
+    def keeps_queue(self) -> bool:
+        """Whether the queue is never lost in this run, so that nothing at all may be there twice."""
+        return self.seed % 2 == 0
 
     @contextlib.contextmanager
     def going_on(self, seconds: float) -> Iterator[None]:
@@ -125,7 +139,8 @@ class Trouble:
     def _make(self, service: str, seconds: float, stopped: threading.Event) -> None:
         random = Random(f"{self.seed} {service}")
         begun = time.monotonic()
-        possible = {name: rate for name, rate in RATES[service].items() if name not in self.impossible}
+        left_out = (*self.impossible, *(_LOSES_QUEUE if self.keeps_queue else ()))
+        possible = {name: rate for name, rate in RATES[service].items() if name not in left_out}
         for at, name in plan(random, possible, seconds):
             if stopped.wait(max(0.0, begun + at - time.monotonic())):
                 return
@@ -146,12 +161,27 @@ class Trouble:
         self._last_blow()
 
     def _last_blow(self) -> None:
-        """What is left to do has to be found again from GitHub and MLflow alone.
+        """What is left to do has to be found again from GitHub and MLflow alone, or where the queue is kept, from it.
 
-        It also spares the run the hour in which writes are spaced because GitHub once asked for a pause.
+        Either spares the run the time in which writes are spaced because GitHub once asked for a pause.
         """
+        if self.keeps_queue:
+            self._let_pace_pass()
+            return
         self._empty()
         self.done["FLUSHALL"] += 1
+
+    def _let_pace_pass(self) -> None:
+        """Writes are spaced for ten minutes and counted for an hour, which are over now."""
+        for key in self.site.valkey.connection.scan_iter(f"{PREFIX}pace:*"):
+            self.site.valkey.connection.delete(key)
+
+    def note_failed_looks(self) -> None:
+        """Remember which looks ended by a mistake, before the queue that counts them is lost; kills are no mistakes."""
+        queue = self.site.queue
+        mistakes = (each for each in queue.troubles.failing() if each.cause is Cause.MISTAKE)
+        self.failed |= {f"a look at {m.key} failed: {m.what}" for m in mistakes if "was killed" not in m.what}
+        self.failed |= {f"looks at a {t.kind} key failed" for t in queue.tallies() if t.result == Result.FAILED}
 
     # --- processes ------------------------------------------------------------------------------------------------
 
@@ -176,14 +206,22 @@ class Trouble:
         self.site.mlflow.kill()
         self.site.mlflow.restart()
 
+    def _lose_github(self) -> None:
+        """Its state is in this process' memory, so it is not killed: for some seconds nobody is reached there."""
+        self.site.to_github.away = True
+        time.sleep(_AWAY_FOR)
+        self.site.to_github.away = False
+
     # --- the queue ------------------------------------------------------------------------------------------------
 
     def _kill_valkey(self) -> None:
+        self.note_failed_looks()
         self.site.queue_is_lost()  # up to a second of what it was told is not on disk
         self.site.valkey.kill()
         self.site.valkey.start()
 
     def _empty(self) -> None:
+        self.note_failed_looks()
         self.site.queue_is_lost()
         self.site.valkey.empty()
 

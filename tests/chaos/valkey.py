@@ -40,11 +40,16 @@ class Disk:
 
     def close(self) -> None:
         """Unmount it; what was on it is gone."""
-        if self.can_fill:
-            subprocess.run([*_as_root(), "umount", "--lazy", str(self.folder)], check=False)
+        unmount(self.folder)
 
     def _resize(self, size: int) -> bool:
         return _mount("-o", f"remount,size={size}", str(self.folder))
+
+
+def unmount(folder: Path) -> None:
+    """Unmount a disk, if it is one."""
+    if folder.is_mount():
+        subprocess.run([*_as_root(), "umount", "--lazy", str(folder)], check=False)
 
 
 class Valkey:

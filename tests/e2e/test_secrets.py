@@ -13,6 +13,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -141,14 +142,47 @@ def told(environment: dict[str, str], *arguments: str) -> str:
     return ended.stdout + ended.stderr
 
 
-class Faults:
-    """What goes wrong while the story is told: each in turn, and over after a moment."""
+class Onlooker:
+    """Somebody with the board's token who looks at every page again and again, whatever goes wrong meanwhile."""
 
-    def __init__(self, running: Service, url: Secret) -> None:
+    def __init__(self, url: str, model: str) -> None:
+        own = (f"/api/v1/models/{model}", "/api/v1/board", "/api/v1/service", "/api/v1/openapi.json")
+        self._pages = ("/", "/metrics", "/readyz", "/x", *own)
+        self._url = url
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.shown: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_ended: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def saw(self, name: str) -> bool:
+        """Whether a page showed a value under this name."""
+        return any(re.search(rf'"{name}": ?"[^"]+"', text) for text in tuple(self.shown))
+
+    def _look(self) -> None:
+        while not self._stopped.wait(0.05):
+            self.shown |= {answered(self._url, page) for page in self._pages}
+            self.shown |= {answered(self._url, f"/webhooks/{sender}", b"{}") for sender in ("github", "mlflow")}
+
+
+class Faults:
+    """What goes wrong while the story is told: each in turn, and over after a moment.
+
+    MLflow comes back, and GitHub makes sense again, when the onlooker has read of it.
+    """
+
+    def __init__(self, running: Service, url: Secret, onlooker: Onlooker) -> None:
         self._running = running
         self._admin = connect(url)
+        self._onlooker = onlooker
         self._next = itertools.cycle(
-            [self._github(500), self._mlflow, self._github(401), self._redis, self._github(403)]
+            [self._github(500), self._mlflow, self._nonsense, self._github(401), self._redis, self._github(403)]
         )
         self.found_in_redis: list[str] = []
 
@@ -163,7 +197,18 @@ class Faults:
 
     def _mlflow(self) -> None:
         self._running.mlflow.away = True
-        threading.Timer(1.0, lambda: setattr(self._running.mlflow, "away", False)).start()
+        threading.Thread(target=self._bring_mlflow_back).start()
+
+    def _bring_mlflow_back(self) -> None:
+        try:
+            wait_until(lambda: self._onlooker.saw("said"), "a page says that MLflow is away", 60)
+        finally:
+            self._running.mlflow.away = False
+
+    def _nonsense(self) -> None:
+        """Answers that nobody expects make looks fail by a mistake."""
+        if not self._onlooker.saw("what"):
+            self._running.house.github.fail("^GET .*/deployments$", 3, 200)
 
     def _redis(self) -> None:
         """Its password is changed, and everybody has to sign in anew."""
@@ -182,17 +227,14 @@ def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: S
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     }
     with service(registry_url, guarded_redis, tmp_path, further) as running:
-        faults = Faults(running, guarded_redis)
-        running.worker.start()
-        running.disturb(faults, every=3)
-        running.story()
-        running.disturb(lambda: None)
-        with web(running, tmp_path / "web.log") as url:
-            shown = [
-                answered(url, path)
-                for path in ("/", "/api/v1/board", "/metrics", "/readyz", f"/api/v1/models/{running.house.model}", "/x")
-            ]
-            shown += [answered(url, path, b"{}") for path in ("/webhooks/github", "/webhooks/mlflow")]
+        with web(running, tmp_path / "web.log") as url, Onlooker(url, running.house.model) as onlooker:
+            faults = Faults(running, guarded_redis, onlooker)
+            running.worker.start()
+            running.disturb(faults, every=3)
+            running.story()
+            running.disturb(lambda: None)
+            wait_until(lambda: running.house.model in "".join(tuple(onlooker.shown)), "the board shows the model")
+        shown = sorted(onlooker.shown)
         logs = {name: (tmp_path / name).read_text() for name in ("worker.log", "web.log")}
         faults()
         secrets = secrets_of(running)
@@ -200,7 +242,9 @@ def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: S
     assert len(running.disturbed) >= 5, "things went wrong"
     for said in ("GitHub could not answer", "GitHub does not accept", "lacks the permission", "MLflow at", "Redis"):
         assert said in logs["worker.log"]
-    assert running.house.model in "".join(shown)
+    assert onlooker.saw("said"), "the pages were read while a service was away"
+    assert onlooker.saw("what"), "the pages were read while looks failed"
+    assert any(text.startswith("503") for text in shown), "the pages were read while Redis was away"
     assert any(token.startswith("ghs_") for token in running.house.github.world.tokens)
     assert {name: leaked(secrets, log) for name, log in logs.items()} == {"worker.log": [], "web.log": []}
     assert leaked(secrets, "\n".join(shown)) == []

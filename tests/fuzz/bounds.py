@@ -18,6 +18,9 @@ from bot.domain.errors import PromotionError
 from policies.documents import InvalidDocument
 
 SECONDS: Final = 1.0  # of processor time of the thread, which a busy machine does not lengthen
+SECONDS_BY_THE_CLOCK: Final = (
+    30.0  # for what waits instead of working; other processes may have the processor meanwhile
+)
 _THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 _TIMES_MORE: Final = 20
 _WARM: Final = 2  # one in so many of the inputs comes first, so that caches and tables have their size
@@ -41,15 +44,19 @@ def inputs(count: int) -> settings:
 
 @contextmanager
 def soon(seconds: float = SECONDS) -> Iterator[None]:
-    """Fail where what is done in here takes longer, not counting a collection of all that the tests have kept."""
+    """Fail where what is done in here takes longer, not counting a collection of all that the tests have kept.
+
+    What does not come back at all is ended by the test's own time limit.
+    """
     gc.disable()
-    started = time.thread_time()
+    started, begun = time.thread_time(), time.monotonic()
     try:
         yield
     finally:
-        took = time.thread_time() - started
+        took, passed = time.thread_time() - started, time.monotonic() - begun
         gc.enable()
     assert took < seconds, f"took {took:.2f} s of processor time"
+    assert passed < SECONDS_BY_THE_CLOCK, f"took {passed:.2f} s by the clock"
 
 
 def value_or_complaint(call: Callable[[], Any]) -> Any:

@@ -5,14 +5,18 @@ https://schemathesis.readthedocs.io
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
 from hypothesis import given
+from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core import NotSet
@@ -20,6 +24,10 @@ from schemathesis.core.transport import Response
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi import checks
 
+from bot.gateways.queue import WorkQueue
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret, Settings
+from bot.web.app import create_app
 from tests.fuzz.bounds import inputs, soon
 from tests.web.payloads import github, mlflow
 
@@ -49,12 +57,34 @@ OPERATIONS: Final = (
     ("/webhooks/github", "POST"),
     ("/webhooks/mlflow", "POST"),
 )
+TOKEN: Final = "a-token-of-16-and-more"
 WEBHOOKS: Final = OPERATIONS[-2:]
+READ: Final = OPERATIONS[:-2]
+OPEN: Final = ("/healthz", "/readyz")
+
+# What may stand in a header: anything but control characters, in the one encoding that HTTP has for it.
+_HEADER: Final = st.text(st.characters(codec="latin-1", exclude_categories=("Cc",)), max_size=40).map(str.strip)
+_SIGN_IN: Final = st.one_of(
+    _HEADER,
+    st.builds("{} {}".format, st.sampled_from(("Bearer", "bearer", "Basic", "Digest")), _HEADER),
+    _HEADER.map(lambda said: f"Basic {base64.b64encode(said.encode()).decode()}"),
+    st.integers(0, len(TOKEN) - 1).map(lambda length: f"Bearer {TOKEN[:length]}"),
+    st.builds(lambda token, more: f"Bearer {token}{more}", st.just(TOKEN), _HEADER.filter(bool)),
+)
 
 
 @pytest.fixture(scope="module")
 def described(service: FlaskClient) -> BaseSchema:
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", service.application)
+
+
+@pytest.fixture(scope="module")
+def guarded(served: Settings, valkey_url: Secret, service: FlaskClient) -> Iterator[BaseSchema]:
+    """The same for those who have a token."""
+    with connect(valkey_url) as connection:
+        app = create_app(replace(served, board_tokens=(Secret(TOKEN),)), WorkQueue(connection))
+        signed_in = {"Authorization": f"Bearer {TOKEN}"}
+        yield schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app, headers=signed_in)
 
 
 def test_the_description_is_valid_and_all_of_it_is_driven(described: BaseSchema) -> None:
@@ -101,6 +131,60 @@ def test_what_is_allowed_is_answered_as_described(described: BaseSchema, path: s
 @pytest.mark.parametrize(("path", "method"), WEBHOOKS)
 def test_what_is_not_allowed_is_answered_as_described(described: BaseSchema, path: str, method: str) -> None:
     drive(described, path, method, GenerationMode.NEGATIVE, sent)
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_what_only_reads_takes_no_notice_of_what_nobody_asked_for(
+    described: BaseSchema, path: str, method: str
+) -> None:
+    @inputs(60)
+    @given(
+        described[path][method].as_strategy(),
+        st.dictionaries(st.text(), st.text(), max_size=3),
+        st.dictionaries(st.sampled_from(("Accept", "Range", "If-None-Match", "Host", "X-Forwarded-For")), _HEADER),
+        st.binary(max_size=100),
+    )
+    def each(case: Case, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
+        with soon():
+            response = case.call(params=query, headers=headers, data=body)
+        case.validate_response(response, checks=CHECKS)
+        assert response.status_code in (200, 404)
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_what_only_reads_cannot_be_asked_to_do_anything_else(service: FlaskClient, path: str, method: str) -> None:
+    @inputs(30)
+    @given(st.text(string.ascii_uppercase, min_size=1, max_size=10), st.binary(max_size=100))
+    def each(other: str, body: bytes) -> None:
+        with soon():
+            answer = service.open(path.replace("{name}", "fraud"), method=other, data=body)
+        assert other in (method, "HEAD") or answer.status_code == 405
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_who_has_no_token_sees_nothing(guarded: BaseSchema, path: str, method: str) -> None:
+    @inputs(60)
+    @given(guarded[path][method].as_strategy(), _SIGN_IN)
+    def each(case: Case, sign_in: str) -> None:
+        with soon():
+            response = case.call(headers={"Authorization": sign_in})
+        case.validate_response(response, checks=CHECKS)
+        assert response.status_code == 200 if path in OPEN else response.status_code == 401
+        assert path in OPEN or b"fraud" not in response.content
+
+    each()
+
+
+@pytest.mark.parametrize(("path", "method"), READ)
+def test_who_has_a_token_sees_what_is_described(guarded: BaseSchema, path: str, method: str) -> None:
+    def signed_in(case: Case) -> Response:
+        return case.call(headers={"Authorization": f"Bearer {TOKEN}"})
+
+    assert drive(guarded, path, method, GenerationMode.POSITIVE, signed_in) <= {200, 404}
 
 
 @pytest.mark.parametrize(("path", "method"), WEBHOOKS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -52,8 +53,11 @@ def main() -> int:
             print("\n".join(f"  {line}" for line in short.story))
             print(f"\n  broken: {short.violation}\n\nagain: python -m tests.simulation --seed {seed}")
             return 1
-    seconds = time.monotonic() - started
-    print(f"{asked.count} schedules, {looks} looks to the end, {effects} effects, every promise kept; {seconds:.0f} s")
+    seconds, used = time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        f"{asked.count} schedules, {looks} looks to the end, {effects} effects, every promise kept; {seconds:.0f} s,"
+        f" {used.ru_utime + used.ru_stime:.1f} s of processor time"
+    )
     return 0
 
 

@@ -53,4 +53,5 @@ FILES: Final = {
     "policies/production.yaml": POLICY.format(name="production", floor=FLOOR),
     "versions.yaml": MANIFEST,
 }
+NOTES: Final = "notes.md"  # what people add to the bot's branches
 PEOPLE: Final = {"alice": "write", "bob": "admin", "carol": "write", "dana-ds": "write", "rita": "read"}

@@ -1,20 +1,22 @@
-"""The promises of docs/reliability.md, each looked at from outside the bot."""
+"""The promises of docs/reliability.md while the bot works, after each of its effects; `promises.py` is for the end."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
-
-import yaml
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from bot.domain.instructions import Said, Settled, parse_answer
-from policies.evidence import RunStatus
-from tests.simulation.company import MODELS, REPOSITORY
-from tests.simulation.oracle import BOT, ENVIRONMENTS, Oracle, Verdict, may_write
+from bot.domain.naming import drift_tag
+from bot.sandbox.github import SandboxPull
+from tests.simulation.company import FILES, NOTES, REPOSITORY
+from tests.simulation.oracle import BOT, ENVIRONMENTS, Oracle, Verdict
 from tests.simulation.people import People
+from tests.simulation.promises import End, broken
 from tests.simulation.world import Violation, Worker, World
+
+_LONG_AGO: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Watch:
         known = {key: len(place.changes) for key, place in self.oracle.places.items()}
         self.oracle.follow()
         if done.startswith("PUT ") and done.endswith("/merge"):
-            self._merged_by_the_bot(known)
+            self._merged_by_the_bot(known, self.world.repository.pull(int(done.split("/")[-2])))
         if done == f"POST /repos/{REPOSITORY}/pulls":
             self._opened(worker)
         self._remember()
@@ -68,12 +70,9 @@ class Watch:
         pull = self.world.repository.pull(opened)
         _, environment, branch = pull.head_ref.split("/")
         model, _, version = branch.rpartition("-v")
-        if (
-            worker.misled
-            or self.world.overlap
-            or any(s.line.startswith(("/promote", "/rollback")) for s in self.people.said)
-        ):
-            return  # somebody asked for something, which may be this
+        asked = (said for said in self.people.said if said.concerns(model, environment, "promote", "rollback"))
+        if worker.misled or self.world.overlap or any(said.words["version"] in (None, version) for said in asked):
+            return  # somebody asked for this, or for what may be this
         subjects = {("live", model, environment, int(version)), ("closed", model, environment, int(version))}
         subjects |= {("held", model, environment, 0), ("held", "", environment, 0)}
         for subject in sorted(subjects):
@@ -124,11 +123,21 @@ class Watch:
                 f"3: {what} puts {model} v{version} into {environment} ({how}); authorised were {allowed or 'none'}"
             )
 
-    def _merged_by_the_bot(self, known: dict[tuple[str, str], int]) -> None:
+    def _merged_by_the_bot(self, known: dict[tuple[str, str], int], pull: SandboxPull) -> None:
+        """Promise 3: only what is its own commit, whose whole diff is authorised entries."""
+        if pull.merged and (others := self._by_others(pull)):
+            raise Violation(f"3: the bot merged #{pull.number} with {others} in it")
         for key, place in self.oracle.places.items():
             for change in place.changes[known.get(key, 0) :]:
                 if change.verdict is not Verdict.AUTHORISED:
                     raise Violation(f"3: the bot merged #{change.pull}, which nothing allows: {change}")
+
+    def _by_others(self, pull: SandboxPull) -> str:
+        """What a merged pull request changes beside the manifest, which is all that the bot changes."""
+        git = self.world.repository.repo.git
+        parent = str(git.repo[pull.head_sha].parent_ids[0])
+        changed = [p for p in (*FILES, NOTES) if git.file(pull.head_sha, p) != git.file(parent, p)]
+        return ", ".join(path for path in changed if path != "versions.yaml")
 
     def _one_proposal(self, what: str) -> None:
         """Promise 2: one open proposal for each model and environment."""
@@ -162,129 +171,22 @@ class Watch:
             if not any("read" in i.title or "files" in i.title for i in self.world.repository.issues()):
                 raise Violation("1: nobody is told that the manifest cannot be read")
             return
-        for model in MODELS:
-            for environment in ENVIRONMENTS:
-                self._registry_follows(model, environment)
-        for place, count in self._open_proposals().items():
-            if count > 1:
-                raise Violation(f"2: at rest there are {count} open proposals for {place}")
-        for said in self.people.said:
-            self._answered(said)
-        self._nothing_forgotten()
-        self._nothing_twice()
+        for what in broken(self._end()):
+            raise Violation(what)
+        if not self.world.overlap:
+            self._nothing_drifts_by_itself()
 
-    def _registry_follows(self, model: str, environment: str) -> None:
-        """Promise 1, with promise 3's order: the last authorised entry is live."""
-        place = self.oracle.place(model, environment)
-        if any(c.verdict is Verdict.UNDECIDED for c in place.changes):
-            raise Violation(f"the simulation left {model} in {environment} undecided")
-        known = self.world.mlflow.models.get(model)
-        if known is None or not place.took_effect:
-            return
-        self._refusal_is_said(model, environment)
-        is_there = known.aliases.get(ENVIRONMENTS[environment][1])
-        wanted = place.live.version if place.live else None
-        if is_there == wanted:
-            return
-        if wanted is None and (model, environment) in self.people.clicked and not self._has_judged(model, environment):
-            return  # what was taken back before anybody looked was never the bot's, nor is what people click there
-        if environment == "production" and (model, environment) in self.people.clicked:
-            title = f"drift: {model} in {environment}"
-            if not any(model in i.title and environment in i.title for i in self.world.repository.issues()):
-                raise Violation(f"1: {title} is not reported: the alias is at {is_there}, authorised is {wanted}")
-            return
-        raise Violation(f"1: {model} in {environment} is {is_there}, authorised was {place.took_effect}")
+    def _end(self) -> End:
+        overlaps = (_LONG_AGO,) if self.world.overlap else ()
+        said, clicked = self.people.said, self.people.clicked
+        under_way = self.world.now - _LONG_AGO  # which of two workers' effects came when is not followed here
+        world = self.world
+        return End(world.repository, world.mlflow, self.oracle, said, world.now, clicked, overlaps, under_way)
 
-    def _has_judged(self, model: str, environment: str) -> bool:
-        rows = self.world.repository.repo.deployments
-        return any(row["environment"] == environment and row["payload"].get("model") == model for row in rows)
-
-    def _refusal_is_said(self, model: str, environment: str) -> None:
-        """Promise 1: where the newest change has no effect, an issue says so."""
-        place = self.oracle.place(model, environment)
-        if not place.changes or place.changes[-1].verdict is not Verdict.REFUSED:
-            return
-        said = (i.title + i.body for i in self.world.repository.issues() if i.author == BOT)
-        if not any(model in text and environment in text for text in said):
-            raise Violation(
-                f"1: nobody is told that {place.changes[-1].commit[:7]} has no effect for {model} in {environment}"
-            )
-
-    def _answered(self, said: Any) -> None:
-        """Promise 4: answered once, finally, and not for someone who may not."""
-        comments = [c for i in self.world.repository.repo.issues.values() for c in i.comments]
-        comment = next(c for c in comments if c.id == said.comment)
-        answers = [a for c in comments if c.author == BOT and (a := parse_answer(c.body)) and a.comment == said.comment]
-        settled = Counter(a.lines[1].settled for a in answers)
-        written = [c.created_at for c in comments if c.author == BOT and (a := parse_answer(c.body)) and a in answers]
-        if written and min(written) - said.at > timedelta(hours=1, minutes=10) and settled.keys() - {Settled.REFUSED}:
-            raise Violation(f"4: “{said.line}” by {said.who} was carried out long after it was said")
-        if not self.world.overlap and any(count > 1 for count in settled.values()):
-            raise Violation(f"6: “{said.line}” by {said.who} was answered {dict(settled)}")
-        reactions = {r.content for r in comment.reactions if r.login == BOT}
-        if not may_write(said.who) and settled.keys() - {Settled.REFUSED} and "/hold" in said.line:
-            raise Violation(f"4: “{said.line}” by {said.who}, who may not, was carried out")
-        if said.taken_back or self.world.now - said.at > timedelta(days=3):
-            return  # the service was away for days: nobody waits for an answer any more
-        if not answers:
-            raise Violation(f"4: “{said.line}” by {said.who} under #{said.issue} was never answered")
-        if Settled.WAITING not in settled and not reactions & {"rocket", "confused"}:
-            raise Violation(f"4: “{said.line}” by {said.who} has an answer and no reaction but {reactions}")
-
-    def _nothing_forgotten(self) -> None:
-        """Promise 5: a version that its policy accepts is live, proposed, superseded, refused by a person, or held."""
+    def _nothing_drifts_by_itself(self) -> None:
+        """Promise 1: what carrying out a merge forgot is not left to the repair of what people click."""
         for model in self.world.mlflow.models.values():
-            good = [
-                v.number
-                for v in model.versions.values()
-                if v.status is RunStatus.FINISHED and v.metrics["accuracy"] >= self._floor("staging")
-            ]
-            if not good:
-                continue
-            newest = max(good)
-            place = self.oracle.place(model.name, "staging")
-            was_live = [e.version for e in place.took_effect if e]
-            known = [
-                p
-                for p in self.world.repository.pulls("all")
-                if p.head_ref.startswith(f"promotion/staging/{model.name}-v")
-            ]
-            versions = {int(p.head_ref.rpartition("-v")[2]): p for p in known}
-            if (
-                newest <= max([*was_live, *versions, 0])
-                or self._is_held(model.name, "staging")
-                or self._asked(model.name, "staging")
-            ):
-                continue  # and what is older than a proposal was passed over
-            raise Violation(f"5: {model.name} v{newest} is good, and forgotten: {versions} {was_live}")
-
-    def _floor(self, environment: str) -> float:
-        text = self.world.repository.file(f"policies/{environment}.yaml") or ""
-        return float(
-            next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c)
-        )
-
-    def _is_held(self, model: str, environment: str) -> bool:
-        tags = self.world.mlflow.models[model].tags
-        labelled = any("hold" in p.labels for p in self.world.repository.pulls())
-        return f"promotion.{environment}.hold" in tags or labelled
-
-    def _asked(self, model: str, environment: str) -> bool:
-        """Whether somebody asked for another version here, beside which older ones are no candidates."""
-        return any(s.line.startswith(("/promote", "/rollback")) and model in s.line for s in self.people.said)
-
-    def _nothing_twice(self) -> None:
-        """Promise 6: releases, issues and standing comments once each."""
-        repo = self.world.repository.repo
-        released = Counter(r["tag_name"] for r in repo.releases)
-        markers = Counter(i.body.splitlines()[0] for i in self.world.repository.issues() if i.author == BOT and i.body)
-        standing = Counter(
-            (number, "status")
-            for number, issue in repo.issues.items()
-            for c in issue.comments
-            if c.author == BOT and not parse_answer(c.body)
-        )
-        for counted in (released, markers, standing):
-            for what, count in counted.items():
-                if count > 1 and not self.world.overlap:
-                    raise Violation(f"6: {what} is there {count} times")
+            for environment in ENVIRONMENTS:
+                found = model.tags.get(drift_tag(environment))
+                if found is not None and (model.name, environment) not in self.people.clicked:
+                    raise Violation(f"1: {model.name} drifted in {environment}, where nobody clicked: {found}")

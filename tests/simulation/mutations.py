@@ -1,17 +1,14 @@
 """Deliberate mistakes: each makes the code break a promise, and the simulation has to notice.
 
-A mistake replaces a text in a module's source before it is imported, in a process of its own.
+A mistake is made before the product is imported, in a process of its own.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType, ModuleType
 from typing import Final
+
+from tests.other_code import Change, change
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,11 @@ class Mutation:
     right: str
     wrong: str
     seed: int = 0
+
+    @property
+    def change(self) -> Change:
+        """The mistake as a text in the place of another."""
+        return Change(self.module, self.right, self.wrong)
 
 
 MUTATIONS: Final = (
@@ -146,39 +148,74 @@ MUTATIONS: Final = (
         "yield from ()",
         seed=1,
     ),
+    Mutation(
+        "nothing is archived that production leaves",
+        "bot.domain.merged",
+        "for version in carrier.registered.versions:",
+        "for version in ():",
+    ),
+    Mutation(
+        "a version has the stage of its first environment",
+        "bot.domain.carriers",
+        "for s in own if s.live",
+        "for s in reversed([*own]) if s.live",
+    ),
+    Mutation(
+        "production is never proposed",
+        "bot.domain.candidates",
+        "if world.registered is None or state.hold or",
+        "if world.registered is None or state.rules.name == 'production' or state.hold or",
+    ),
+    Mutation(
+        "the alias of what was removed stays",
+        "bot.domain.merged",
+        "if entry is None and target.alias and target.alias in carrier.registered.aliases:",
+        "if False:",
+    ),
+    Mutation(
+        "strangers may do all but hold",
+        "workers.commands",
+        "self._role < Role.WRITE",
+        "self._role < Role.WRITE and spec.name == '/hold'",
+    ),
+    Mutation(
+        "what was pushed after the look is merged too",
+        "bot.gateways.github.pulls",
+        "sha=head, merge_method",
+        "merge_method",
+    ),
+    Mutation(
+        "the answer comes before the reaction",
+        "workers.commands",
+        """        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+""",
+        """        desk.still_mine()
+        repository.comments.say(key.issue, replies.reply(comment.id, said))
+        desk.still_mine()
+        repository.comments.react(comment.id, reaction)
+        return
+    desk.still_mine()
+    repository.comments.say(key.issue, replies.reply(comment.id, said))
+""",
+    ),
+    Mutation(
+        "what the bot wrote is not known before GitHub lists it",
+        "bot.gateways.github.deployments",
+        'if not listed or not min(listed) <= row["id"] <= max(listed)',
+        'if row["id"] < min(listed, default=0)',
+    ),
+    Mutation(
+        "a missing approval is judged while lists may lag",
+        "bot.domain.merged",
+        "_LAG = timedelta(seconds=3)",
+        "_LAG = timedelta(seconds=0)",
+    ),
 )
-
-
-class _Mutated(SourceFileLoader):
-    """Loads a module with its mistake; what was compiled before is not used."""
-
-    def __init__(self, name: str, path: str, mutation: Mutation) -> None:
-        super().__init__(name, path)
-        self._mutation = mutation
-
-    def get_code(self, fullname: str) -> CodeType:
-        source = self.get_data(self.get_filename(fullname)).decode()
-        if source.count(self._mutation.right) != 1:
-            raise ImportError(f"“{self._mutation.name}” finds its place {source.count(self._mutation.right)} times")
-        return compile(source.replace(self._mutation.right, self._mutation.wrong), self.path, "exec")
-
-
-class _Finder(MetaPathFinder):
-    def __init__(self, mutation: Mutation) -> None:
-        self._mutation = mutation
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != self._mutation.module:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.origin is not None:
-            spec.loader = _Mutated(fullname, spec.origin, self._mutation)
-        return spec
 
 
 def make(name: str) -> None:
     """Make a mistake; before the product is imported."""
-    mutation = next(m for m in MUTATIONS if m.name == name)
-    sys.meta_path.insert(0, _Finder(mutation))
+    change(next(m for m in MUTATIONS if m.name == name).change)

@@ -17,7 +17,6 @@ from bot.domain.instructions import Said, Settled, parse_answer
 from bot.sandbox.github import SandboxRepository
 from policies.evidence import RunStatus
 from tests.simulation.company import ENVIRONMENTS as ENVIRONMENTS
-from tests.simulation.company import PEOPLE
 from tests.simulation.registry import Mlflow
 
 APPROVERS: Final = ("alice", "bob")
@@ -52,9 +51,13 @@ class Entry:
 
 @dataclass
 class Change:
-    """One changed entry on the default branch: what it lacks of what nobody can override, and of the rest."""
+    """One changed entry on the default branch: what it lacks of what nobody can override, and of the rest.
+
+    `commits` are all that came to the default branch with it, `commit` the last of them.
+    """
 
     commit: str
+    commits: tuple[str, ...]
     entry: Entry | None
     pull: int | None
     at: datetime
@@ -63,12 +66,23 @@ class Change:
     lacks_window: bool = False
     went_back: bool = False
     verdict: Verdict = Verdict.UNDECIDED
+    was_refused: bool = False  # before it was overridden
+    took_effect: bool = False
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Whether it only took back what had no effect."""
+        return self.verdict is Verdict.AUTHORISED and not self.took_effect
 
 
 @dataclass
 class Place:
-    """One model in one environment: every change, oldest first, and the entries that took effect, in order."""
+    """One model in one environment: every change, oldest first, and the entries that took effect, in order.
 
+    `adopted` is what the first manifest stated.
+    """
+
+    adopted: Entry | None = None
     changes: list[Change] = field(default_factory=list)
     took_effect: list[Entry | None] = field(default_factory=list)
 
@@ -94,7 +108,7 @@ class Oracle:
     def __post_init__(self) -> None:
         self._head = self.world.repository.head()
         for key, entry in (self._entries(self._head) or {}).items():
-            self.place(*key).took_effect.append(entry)  # adopted
+            self.places[key] = Place(adopted=entry, took_effect=[entry])
 
     def place(self, model: str, environment: str) -> Place:
         return self.places.setdefault((model, environment), Place())
@@ -108,12 +122,24 @@ class Oracle:
                 (n for n, p in self.world.repository.repo.pulls.items() if p.merge_commit_sha == head and p.merged_at),
                 None,
             )
-            for key in sorted(before.keys() | after.keys()):
-                if _text(before.get(key)) != _text(after.get(key)):
-                    self._changed(key, after.get(key), head, pull)
+            changed = [key for key in sorted(before.keys() | after.keys()) if _differ(before.get(key), after.get(key))]
+            commits = self._commits_since(self._head) if changed else ()
+            for key in changed:
+                self._changed(key, after.get(key), commits, pull)
             self._head = head
         for (model, environment), place in self.places.items():
             self._settle(model, environment, place)
+
+    def _commits_since(self, before: str) -> tuple[str, ...]:
+        """What the default branch has after a commit, oldest first."""
+        git, commits = self.world.repository.repo.git.repo, [self.world.repository.head()]
+        while (parents := git[commits[-1]].parent_ids) and str(parents[0]) != before:
+            commits.append(str(parents[0]))
+        return tuple(reversed(commits))
+
+    def desired(self, model: str, environment: str) -> Entry | None:
+        """What the manifest on the default branch says, with effect or without."""
+        return (self._entries(self.world.repository.head()) or {}).get((model, environment))
 
     @property
     def is_readable(self) -> bool:
@@ -132,12 +158,13 @@ class Oracle:
             for environment, entry in (environments or {}).items()
         }
 
-    def _changed(self, key: tuple[str, str], entry: Entry | None, commit: str, pull: int | None) -> None:
+    def _changed(self, key: tuple[str, str], entry: Entry | None, commits: tuple[str, ...], pull: int | None) -> None:
         model, environment = key
         # The policy of the merge's first parent is the one at the head that this change moved.
         text = self.world.repository.repo.git.file(self._head, f"policies/{environment}.yaml") or b""
         floor = next(c["metric"]["at_least"] for c in yaml.load(text, yaml.CSafeLoader)["checks"] if "metric" in c)
-        self.place(model, environment).changes.append(Change(commit, entry, pull, self.world.now, floor))
+        change = Change(commits[-1], commits, entry, pull, self.world.now, floor)
+        self.place(model, environment).changes.append(change)
 
     def _settle(self, model: str, environment: str, place: Place) -> None:
         """Judge in order what can be judged; a change waits for the one before it."""
@@ -154,11 +181,11 @@ class Oracle:
 
     @staticmethod
     def _take_effect(place: Place, change: Change) -> None:
-        change.verdict = Verdict.AUTHORISED
+        change.verdict, change.took_effect = Verdict.AUTHORISED, True
         place.took_effect.append(change.entry)
 
     def _judge(self, model: str, environment: str, place: Place, change: Change) -> None:
-        if place.took_effect and _text(change.entry) == _text(place.live):
+        if not _differ(change.entry, place.live):
             change.verdict = Verdict.AUTHORISED  # what had no effect was taken back: nothing changes
             return
         change.went_back = place.is_rollback(change.entry)
@@ -170,7 +197,7 @@ class Oracle:
             return
         low = evidence is False and not self.overridden(model, environment, change, "accuracy-floor", None)
         if change.lacks_for_ever or change.lacks_window or low:
-            change.verdict = Verdict.REFUSED
+            change.verdict, change.was_refused = Verdict.REFUSED, True
             if not change.lacks_for_ever and self._overridden_later(model, environment, change):
                 self._take_effect(place, change)
         else:
@@ -256,9 +283,9 @@ class Oracle:
         )
 
 
-def _text(entry: Entry | None) -> str:
-    """Everything that an entry says: what is approved is the whole of it, though its files are what is live."""
-    return f"{entry}"
+def _differ(one: Entry | None, other: Entry | None) -> bool:
+    """Whether entries say anything else: what is approved is the whole of it, though its files are what is live."""
+    return f"{one}" != f"{other}"
 
 
 def _has_twins(node: yaml.Node | None) -> bool:
@@ -272,7 +299,3 @@ def is_frozen(at: datetime) -> bool:
     """Whether production's weekend is on: from Friday 16:00 to Monday 08:00, UTC."""
     day, hour = at.weekday(), at.hour
     return (day == 4 and hour >= 16) or day in (5, 6) or (day == 0 and hour < 8)
-
-
-def may_write(login: str) -> bool:
-    return PEOPLE.get(login) in ("write", "admin")

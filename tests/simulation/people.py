@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from random import Random
 from typing import Final
 
@@ -14,22 +12,11 @@ from bot.domain.keys import RegisteredModelKey
 from bot.sandbox.github import SandboxPull
 from bot.sandbox.github.errors import ApiError
 from policies.evidence import RunStatus
-from tests.simulation.company import FLOOR, MODELS, POLICY
+from tests.simulation.company import FLOOR, MODELS, NOTES, POLICY
 from tests.simulation.oracle import ENVIRONMENTS, OVERRIDER
 from tests.simulation.registry import Model, Version
+from tests.simulation.said import Said
 from tests.simulation.world import World
-
-
-@dataclass
-class Said:
-    """A command that somebody gave in a comment."""
-
-    comment: int
-    issue: int
-    who: str
-    line: str
-    at: datetime
-    taken_back: bool = False
 
 
 class People:
@@ -180,7 +167,7 @@ class People:
             return ""
         pull.approve("alice")
         self.changed()
-        self.world.repository.push({"notes.md": f"{random.random()}\n"}, "Notes", pull.head_ref, "dana-ds")
+        self.world.repository.push({NOTES: f"{random.random()}\n"}, "Notes", pull.head_ref, "dana-ds")
         self.changed()
         try:
             pull.merge("bob")
@@ -213,9 +200,13 @@ class People:
 
     def push_to_branch(self, random: Random) -> str:
         pull = self._a_pull(random)
-        if pull is None or pull.pull.fork is not None or pull.head_ref not in self.world.repository.branches():
+        return self.push_to(pull, random) if pull is not None else ""
+
+    def push_to(self, pull: SandboxPull, random: Random) -> str:
+        """Add a commit to a pull request, if its branch is there."""
+        if pull.pull.fork is not None or pull.head_ref not in self.world.repository.branches():
             return ""
-        self.world.repository.push({"notes.md": f"{random.random()}\n"}, "Notes", pull.head_ref, "dana-ds")
+        self.world.repository.push({NOTES: f"{random.random()}\n"}, "Notes", pull.head_ref, "dana-ds")
         return f"dana-ds pushes to the branch of #{pull.number}"
 
     def _a_pull(self, random: Random) -> SandboxPull | None:
@@ -271,7 +262,7 @@ class People:
         manifest = yaml.safe_load(self.world.repository.file("versions.yaml") or "")
         there = (manifest["models"] or {}).get(name, {})
         fate = random.random()
-        if fate < 0.15 and environment in there:
+        if fate < 0.3 and environment in there:
             del there[environment]
             what = f"{name} leaves {environment}"
         else:
@@ -337,7 +328,7 @@ class People:
         if said is None or said.line.startswith("/override"):
             return ""  # what an override stands on is not taken back here: when the bot looked decides
         self.world.repository.edit_comment(said.comment, said.who, f"{said.line}\n\nEdited.")
-        said.taken_back = True
+        said.taken_back = self.world.now != said.at  # within one second nobody can tell
         return f"{said.who} edits “{said.line}”"
 
     def _say(self, random: Random, who: str, line: str) -> str:

@@ -15,6 +15,7 @@ from bot.domain.model_detail import Judged, ModelDetail
 from bot.domain.repository_seen import RepositorySeen
 from bot.gateways.board_details import GateSeen
 from bot.gateways.queue import Claimed
+from bot.gateways.troubles import Cause
 from tests.simulation.github import Carry
 
 _ASAP = -1e10
@@ -80,7 +81,7 @@ class Troubles:
     def of(self, key: Key) -> None:
         return None
 
-    def failed(self, key: Key, what: str) -> int:
+    def failed(self, key: Key, what: str, cause: Cause = Cause.MISTAKE) -> int:
         return 1
 
     def worked(self, key: Key) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -10,9 +10,10 @@ from typing import Final
 
 from policies.evidence import RunStatus
 from tests.simulation.invariants import Watch
+from tests.simulation.machinery import MACHINERY, TO_THE_END
 from tests.simulation.oracle import Oracle
 from tests.simulation.people import DEEDS, People
-from tests.simulation.world import Fault, Violation, Worker, World
+from tests.simulation.world import Violation, Worker, World
 
 STEPS: Final = (15, 45)
 _ROUNDS: Final = 12  # of a sweep each, until everything must be at rest
@@ -44,8 +45,10 @@ DEED_WEIGHTS: Final = {
 }
 MACHINE_WEIGHTS: Final = {
     "work": 60,
-    "a_few_calls": 25,
-    "kill_worker": 5,
+    "a_few_calls": 20,
+    "to_an_effect": 6,
+    "kill_between_effects": 8,
+    "kill_worker": 3,
     "kill_host": 3,
     "freeze": 2,
     "no_answer": 5,
@@ -53,6 +56,8 @@ MACHINE_WEIGHTS: Final = {
     "lost_answer": 5,
     "rate_limit": 2,
     "stale_reads": 5,
+    "push_before_merge": 3,
+    "busy_second": 4,
     "deliver": 30,
     "lose_event": 6,
     "repeat_event": 4,
@@ -143,7 +148,7 @@ class Schedule:
     def _come_to_rest(self) -> None:
         """Nothing fails any more; what was under way ends, and sweeps find the rest."""
         world = self.world
-        world.stale, world.lags, world.bot_skew = 0, False, timedelta()
+        world.stale, world.lagging, world.bot_skew = 0, 0.0, timedelta()
         for model in world.mlflow.models.values():
             for version in model.versions.values():
                 version.status = RunStatus.FINISHED
@@ -184,200 +189,11 @@ class Schedule:
 
     def finish(self, worker: Worker) -> None:
         """Let a worker end what it is at."""
-        self.world.go_on(worker, 10**9)
+        self.world.go_on(worker, TO_THE_END)
         self.outcome.looks += 1
         self.world.collect_events()
         if self.world.broken is not None:
             raise self.world.broken
-
-
-# --- what happens to the machinery ------------------------------------------------------------------------------------
-
-
-def _work(schedule: Schedule, random: Random) -> str:
-    worker = _worker(schedule, random)
-    if worker.is_idle and not schedule.world.take(worker):
-        return ""
-    key = worker.job.key if worker.job else ""
-    schedule.world.go_on(worker, 10**9)
-    schedule.outcome.looks += 1
-    return f"{worker.name} looks at {key} to the end"
-
-
-def _a_few_calls(schedule: Schedule, random: Random) -> str:
-    worker = _worker(schedule, random)
-    if worker.is_idle and not schedule.world.take(worker):
-        return ""
-    key, calls = worker.job.key if worker.job else "", random.choice((1, 3, 8, 15, 25, 40))
-    schedule.world.go_on(worker, calls)
-    stands = "has ended" if worker.is_idle else f"stands before {worker.stands_at}"
-    return f"{worker.name} makes {calls} calls for {key} and {stands}"
-
-
-def _kill_worker(schedule: Schedule, random: Random) -> str:
-    return _kill(schedule, random, seen=True)
-
-
-def _kill_host(schedule: Schedule, random: Random) -> str:
-    return _kill(schedule, random, seen=False)
-
-
-def _kill(schedule: Schedule, random: Random, *, seen: bool) -> str:
-    worker = _worker(schedule, random)
-    if worker.is_idle:
-        return ""
-    schedule.world.kill(worker, seen=seen)
-    return f"{worker.name} is killed before {worker.stands_at}" + ("" if seen else ", with its host")
-
-
-def _freeze(schedule: Schedule, random: Random) -> str:
-    worker = _worker(schedule, random)
-    if worker.is_idle:
-        return ""
-    worker.frozen = True
-    schedule.world.pass_time(timedelta(seconds=45))
-    schedule.world.overlap = True
-    return f"{worker.name} stands still for 45 s before {worker.stands_at}; its lease ends"
-
-
-def _no_answer(schedule: Schedule, random: Random) -> str:
-    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False))
-
-
-def _long_outage(schedule: Schedule, random: Random) -> str:
-    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False, times=100))
-
-
-def _lost_answer(schedule: Schedule, random: Random) -> str:
-    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=True))
-
-
-def _rate_limit(schedule: Schedule, random: Random) -> str:
-    return _fault(schedule, random, Fault(random.randrange(30), lost_answer=False, retry_after=60.0))
-
-
-def _fault(schedule: Schedule, random: Random, fault: Fault) -> str:
-    worker = _worker(schedule, random)
-    worker.faults.append(fault)
-    kind = "takes effect, and its answer is lost" if fault.lost_answer else "gets no answer"
-    return f"after {fault.after_calls} more calls one of {worker.name} {kind}" + (
-        " for long" if fault.times > 1 else ""
-    )
-
-
-def _stale_reads(schedule: Schedule, random: Random) -> str:
-    schedule.world.stale = random.choice((3, 10, 30))
-    return f"GitHub answers {schedule.world.stale} reads as it did a moment ago"
-
-
-def _deliver(schedule: Schedule, random: Random) -> str:
-    hints = schedule.world.hints
-    if not hints:
-        return ""
-    named = hints.pop(random.randrange(len(hints)))
-    schedule.world.queue.request(*named)
-    return "an event arrives: " + ", ".join(map(str, named))
-
-
-def _lose_event(schedule: Schedule, random: Random) -> str:
-    if not schedule.world.hints:
-        return ""
-    lost = schedule.world.hints.pop(random.randrange(len(schedule.world.hints)))
-    return "an event is lost: " + ", ".join(map(str, lost))
-
-
-def _repeat_event(schedule: Schedule, random: Random) -> str:
-    if not schedule.world.hints:
-        return ""
-    schedule.world.hints.append(random.choice(schedule.world.hints))
-    return "an event will arrive twice"
-
-
-def _sweep(schedule: Schedule, random: Random) -> str:
-    schedule.world.sweep()
-    return "the sweep is due"
-
-
-def _calm(schedule: Schedule, random: Random) -> str:
-    """For a while all goes well: what is due is done, and what soaks has soaked."""
-    for worker in schedule.world.workers:
-        worker.faults.clear()
-        schedule.finish(worker)
-    schedule.world.stale = 0
-    for _ in range(2):
-        schedule.world.sweep()
-        schedule.drain()
-        schedule.world.pass_time(timedelta(minutes=11))
-        schedule.watch.after_deed()
-    return "all is well for 22 minutes"
-
-
-def _wipe_redis(schedule: Schedule, random: Random) -> str:
-    schedule.world.wipe_redis()
-    return "Redis is emptied"
-
-
-def _disaster(schedule: Schedule, random: Random) -> str:
-    schedule.world.disaster()
-    return "Redis and all workers go down; Redis comes back empty"
-
-
-def _seconds(schedule: Schedule, random: Random) -> str:
-    return _pass(schedule, timedelta(seconds=random.randint(1, 40)))
-
-
-def _minutes(schedule: Schedule, random: Random) -> str:
-    return _pass(schedule, timedelta(minutes=random.randint(1, 20)))
-
-
-def _hours(schedule: Schedule, random: Random) -> str:
-    """Up to the next weekend and its end; no run lasts as long as evidence is waited for."""
-    hours = random.choice((1, 5, 13, 40))
-    if hours > 5:
-        for model in schedule.world.mlflow.models.values():
-            for version in model.versions.values():
-                version.status = RunStatus.FINISHED
-    return _pass(schedule, timedelta(hours=hours))
-
-
-def _pass(schedule: Schedule, duration: timedelta) -> str:
-    schedule.world.pass_time(duration)
-    schedule.watch.after_deed()
-    return f"{duration} go by"
-
-
-def _skew(schedule: Schedule, random: Random) -> str:
-    schedule.world.bot_skew = timedelta(seconds=random.choice((-300, -30, 0, 30, 300)))
-    return f"the bot's clock is {schedule.world.bot_skew.total_seconds():+.0f} s off"
-
-
-def _worker(schedule: Schedule, random: Random) -> Worker:
-    return random.choice(schedule.world.workers)
-
-
-MACHINERY: Final[dict[str, Callable[[Schedule, Random], str]]] = {
-    "work": _work,
-    "a_few_calls": _a_few_calls,
-    "kill_worker": _kill_worker,
-    "kill_host": _kill_host,
-    "freeze": _freeze,
-    "no_answer": _no_answer,
-    "long_outage": _long_outage,
-    "lost_answer": _lost_answer,
-    "rate_limit": _rate_limit,
-    "stale_reads": _stale_reads,
-    "deliver": _deliver,
-    "lose_event": _lose_event,
-    "repeat_event": _repeat_event,
-    "sweep": _sweep,
-    "calm": _calm,
-    "wipe_redis": _wipe_redis,
-    "disaster": _disaster,
-    "seconds": _seconds,
-    "minutes": _minutes,
-    "hours": _hours,
-    "skew": _skew,
-}
 
 
 def run(seed: int) -> Outcome:

@@ -15,7 +15,7 @@ from tests.simulation.mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).parents[2]
 SIDE_BY_SIDE = 2
 PARTS = ((0, 1000), (1000, 1000))  # first and how many
-MOST_TRIED = 400  # schedules, from the first that is known to notice a mistake
+MOST_TRIED = 150  # schedules, from the first that is known to notice a mistake
 
 
 def simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,9 @@ def test_a_number_always_means_the_same_schedule() -> None:
 
 def test_a_broken_promise_is_told_as_its_shortest_story_with_its_number() -> None:
     mutation = next(m for m in MUTATIONS if m.name == "the window is not looked at")
-    ended = simulated("--mutation", mutation.name, "--shortest", "--first", str(mutation.seed), "--count", "400")
+    ended = simulated(
+        "--mutation", mutation.name, "--shortest", "--first", str(mutation.seed), "--count", str(MOST_TRIED)
+    )
     assert ended.returncode == 1
     assert "its shortest story has" in ended.stdout
     assert "again: python -m tests.simulation --seed" in ended.stdout

@@ -104,6 +104,7 @@ class Worker:
     job: Claimed | None = None
     thread: greenlet | None = None
     calls: int = 0
+    until: Callable[[str], bool] = lambda _effect: False  # whether it stops before an effect
     stands_at: str = ""
     killed: bool = False
     frozen: bool = False  # no heartbeat
@@ -137,7 +138,7 @@ class World:
         self.memory: dict[str, bytes] = {}
         self.hints: list[tuple[Key, ...]] = []
         self.stale = 0
-        self.lags = seed % 7 == 3  # GitHub's replicas lag all the time
+        self.lagging = _LAGGING if seed % 7 == 3 else 0.0  # how many of the reads that could be are stale, all the time
         self.overlap = False  # whether two workers may be at one key: Redis was emptied or a lease ran out
         self.broken: Violation | None = None
         self.effects = 0
@@ -182,22 +183,23 @@ class World:
 
     # --- the workers ----------------------------------------------------------------------------------------------
 
-    def take(self, worker: Worker) -> bool:
-        """Give an idle worker the next job; False where there is none."""
+    def take(self, worker: Worker, kind: type | None = None) -> bool:
+        """Give an idle worker the next job, of a kind if there is one; False where there is none."""
         self.queue.dispatch()
-        if not self.stored.handed:
+        handed = self.stored.handed
+        if not handed:
             return False
-        worker.job = self.stored.handed.pop(0)
+        worker.job = handed.pop(next((i for i, job in enumerate(handed) if type(job.key) is kind), 0))
         worker.killed = worker.frozen = worker.misled = False
         worker.began, worker.after_loss = self.effects, 0
         worker.thread = greenlet(lambda: self._work(worker))
         return True
 
-    def go_on(self, worker: Worker, calls: int) -> None:
-        """Let a worker make so many calls, at most to the end of its look."""
+    def go_on(self, worker: Worker, calls: int, until: Callable[[str], bool] = lambda _effect: False) -> None:
+        """Let a worker make so many calls, at most to an effect that it is to stop before, or to its look's end."""
         if worker.thread is None:
             return
-        worker.calls = calls
+        worker.calls, worker.until = calls, until
         worker.thread.switch()
         self._ended(worker)
 
@@ -252,7 +254,7 @@ class World:
         if worker.killed:
             raise Killed
         worker.stands_at = what
-        if worker.calls <= 0:
+        if worker.calls <= 0 or (writes and worker.until(what)):
             assert worker.thread is not None
             assert worker.thread.parent is not None
             worker.thread.parent.switch()
@@ -302,8 +304,9 @@ class World:
         else:
             answer = replace(known, moment=moment)
         self._answers[what] = answer
-        could_lag = answer.before is not None and self.now - answer.since <= _LAG
-        if could_lag and (self.stale > 0 or (self.lags and self.random.random() < _LAGGING)):
+        # Not promised is what comes of a bot whose clock is ahead and of replicas that lag in the same seconds.
+        could_lag = answer.before is not None and self.now - answer.since <= _LAG and self.bot_skew <= timedelta()
+        if could_lag and (self.stale > 0 or (self.lagging and self.random.random() < self.lagging)):
             self.stale = max(0, self.stale - 1)
             worker.misled = True
             return answer.before

@@ -70,6 +70,7 @@ def test_a_token_opens_the_board(guarded: FlaskClient, page: str, sign_in: str) 
         basic("wrong"),
         basic("", NEW),
         "Basic not-base64",
+        "Basic \xe4\xf6\xfc",
         f'Digest username="{NEW}"',
     ],
 )

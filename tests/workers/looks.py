@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import redis
@@ -26,7 +27,8 @@ def stand_in() -> None:
     """Have this process' worker take these looks instead of the real ones, without any gateway."""
     client = SimpleNamespace(prepare=lambda _repository: None, budget=Budget(None, ""))
     workers.jobs.look_at = look_at
-    workers.execution.gateways_of = workers.process.gateways_of = lambda _: SimpleNamespace(github_client=client)
+    gateways = SimpleNamespace(github_client=client, serving=lambda _urgency, _answered: nullcontext())
+    workers.execution.gateways_of = workers.process.gateways_of = lambda _settings: gateways
 
 
 def look_at(key: Key, desk: Desk, _gateways: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import redis
 
 from bot.domain.keys import Key, ModelKey, RepositoryKey, dump_key
 from bot.gateways.embedded_redis import embedded_redis
-from bot.gateways.queue import WorkQueue
+from bot.gateways.queue import INBOX, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.conftest import wait_until
@@ -268,6 +269,32 @@ def test_a_rolling_update_loses_no_work_while_both_run(house: House, environment
         house.go()
         assert house.process.wait(20) == 0
         assert house.done(slow) == 1
+    assert house.overlaps() == 0
+    assert house.queue.depth().due == 0
+
+
+def test_a_rolling_update_to_a_version_that_writes_otherwise_loses_no_work(
+    house: House, environment: dict[str, str]
+) -> None:
+    """Another kind of key, and other forms of tokens, jobs and rows in Redis: see `newer.py`."""
+    keys, wrong, strange = [model(f"m{n}") for n in range(40)], model("wrong"), '["data-set","acme/models","prices"]'
+    with another(environment, f"import tests.workers.newer\n{PROGRAM}"):
+        house.queue.request(*keys[:20])
+        house.valkey.zadd(INBOX, {strange: 0})
+        for looks in range(1, 9):
+            house.queue.request(wrong)
+            wait_until(lambda looks=looks: len(house.began(wrong)) >= looks, "one or the other looks, and fails", 60)
+        wait_until(lambda: all(house.done(key) for key in keys[:20]), "one or the other does it", 60)
+        rows = [json.loads(row) for row in house.valkey.hvals("promotion:failing")]
+        assert rows, "what the one wrote the other has read"
+        assert house.queue.troubles.failing() is not None
+        stop(house)
+        house.queue.request(*keys[20:])
+        if house.valkey.zscore(INBOX, strange):  # put back for some seconds by the one that does not know it
+            house.valkey.zadd(INBOX, {strange: 0})
+        wait_until(lambda: house.valkey.get(f"seen:done:{strange}"), "the later one does what only it knows", 60)
+        wait_until(lambda: all(house.done(key) for key in keys), "and all the rest", 60)
+        wait_until(lambda: house.queue.depth().active == 0, "nothing is left under a token that nobody has", 60)
     assert house.overlaps() == 0
     assert house.queue.depth().due == 0
 

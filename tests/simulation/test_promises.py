@@ -1,4 +1,4 @@
-"""The invariants that chaos ends with can tell: each world here is right but for one thing."""
+"""The promises that simulation and chaos end with can tell: each world here is right but for one thing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from random import Random
 
 import pytest
 
-from tests.chaos.found import Found
-from tests.chaos.invariants import broken
-from tests.chaos.people import Said
+from tests.chaos.found import judged
+from tests.simulation.machinery import MACHINERY
 from tests.simulation.oracle import BOT
+from tests.simulation.promises import End, broken, explained_twins
 from tests.simulation.registry import Model, Version
-from tests.simulation.schedule import MACHINERY, Schedule
+from tests.simulation.said import Said
+from tests.simulation.schedule import Schedule
 from tests.simulation.world import World
 
 _SEED = 2  # a company that comes with nothing live, on a Monday
@@ -48,9 +49,12 @@ class Story:
     def calm(self) -> None:
         MACHINERY["calm"](self.schedule, Random(0))
 
-    def found(self) -> Found:
-        said = [Said(self.comment, self.issue, self.who, _HOLD)]
-        return Found(self.world.repository, self.world.mlflow, ("fraud-a",), said, set(), [])
+    def end(self) -> End:
+        """As it looks from outside, to somebody who comes afterwards."""
+        world, at = self.world, self.world.repository.repo.issues[self.issue].comments[0].created_at
+        said = [Said(self.comment, self.issue, self.who, _HOLD, at)]
+        oracle = judged(world.repository, world.mlflow, world.now)
+        return End(world.repository, world.mlflow, oracle, said, world.now)
 
 
 @pytest.fixture
@@ -137,9 +141,9 @@ BREAKS: dict[int, tuple[Callable[[Story], None], ...]] = {
 
 
 def test_a_world_without_trouble_breaks_no_promise(story: Story) -> None:
-    found = story.found()
-    assert found.mlflow.models["fraud-a"].aliases == {"staging": 1, "champion": 1}
-    assert broken(found) == []
+    end = story.end()
+    assert end.mlflow.models["fraud-a"].aliases == {"staging": 1, "champion": 1}
+    assert [*broken(end)] == []
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,17 @@ def test_a_world_without_trouble_breaks_no_promise(story: Story) -> None:
 )
 def test_what_is_broken_is_noticed(story: Story, promise: int, break_it: Callable[[Story], None]) -> None:
     break_it(story)
-    said = broken(story.found())
+    said = [*broken(story.end())]
     assert said
     assert {line[0] for line in said} == {str(promise)}, said
+
+
+def test_what_was_under_way_when_the_queue_was_lost_may_be_there_twice_and_nothing_later(story: Story) -> None:
+    answer_twice(story)
+    end = story.end()
+    (first, second) = (at for _, at in end.answers[story.comment])
+    end.overlaps, end.under_way = [first], second - first
+    assert [*broken(end)] == []
+    assert len(explained_twins(end)) == 1
+    end.under_way = timedelta(seconds=4)
+    assert len([*broken(end)]) == 1
