@@ -278,6 +278,13 @@ class VersionEvidence:
         lineage = self.lineage
         return lineage.get("git_commit", lineage.get(STAND_INS["git_commit"]))
 
+    def commit_of(self, what: Recorded) -> str | None:
+        """The commit at which DVC's files name the data, or the model.
+
+        A training writes its model before the commit that names it: `model_commit` says which, where it is another.
+        """
+        return self.lineage.get("model_commit", self.commit) if what is Recorded.MODEL else self.commit
+
     @property
     def trainer(self) -> str:
         """Who made the version, in MLflow's words: who registered it, or where MLflow does not say, who ran the run."""

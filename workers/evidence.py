@@ -282,7 +282,7 @@ class EvidenceReader:
         return self._outputs[key]
 
     def _ask_dvc(self, need: Tracked, subject: VersionEvidence) -> TrackedOutput | Unreadable | Unusable | None:
-        sha = (subject.commit or "").strip()
+        sha = (subject.commit_of(need.of) or "").strip()
         if not _is_commit(sha):
             return None
         version = subject.lineage.get("data_version", "").strip() if need.of is Recorded.DATA else ""

@@ -168,6 +168,26 @@ def test_what_is_not_recorded_yet_is_waited_for(world: House, project: DvcProjec
     assert world.proposed("staging", version).merged
 
 
+def test_a_model_counts_at_the_commit_that_names_it(
+    world: House, project: DvcProject, training: SandboxRepository
+) -> None:
+    """The commit that was trained from is older than the one whose file of DVC's names the model."""
+    said = recorded(project, training)
+    project.write("model.bin", "weights")
+    project.dvc("add", "model.bin")
+    project.dvc("push")
+    project.commit("Model")
+    project.push_to(training)
+    assert training.head() != said["git_commit"]
+    policy = POLICY.replace("{dvc: data/all.csv.dvc}", "{dvc: model.bin.dvc, of: model}")
+    world.repository.push({"policies/staging.yaml": policy})
+    said["model_hash"] = project.hash_of("model.bin.dvc")
+    assert "there is no model.bin.dvc in acme/training" in refused(world, **said)
+    version = world.register(tags={**said, "model_commit": training.head()})
+    world.event()
+    assert world.proposed("staging", version).merged
+
+
 def test_a_run_that_was_deleted_after_the_registration_leaves_what_stands_on_the_version(
     world: House, project: DvcProject, training: SandboxRepository
 ) -> None:
