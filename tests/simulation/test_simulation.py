@@ -15,7 +15,7 @@ from tests.simulation.mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).parents[2]
 SIDE_BY_SIDE = 2
 PARTS = ((0, 1000), (1000, 1000))  # first and how many
-MOST_TRIED = 150  # schedules, from the first that is known to notice a mistake
+MOST_TRIED = 400  # schedules, from the first that is known to notice a mistake
 
 
 def simulated(*arguments: str) -> subprocess.CompletedProcess[str]:
