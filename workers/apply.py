@@ -224,7 +224,7 @@ class Effects:
         others = [answered.settled for number, answered in settled.items() if number != request.line]
         reaction = reaction_for([*others, action.settled])
         if reaction is not None:
-            comments.react(request.comment, reaction)
+            comments.conclude(request.comment, reaction)
             self._desk.still_mine()
         comments.say(request.issue, replies.reply(request.comment, [line]))
 

@@ -125,8 +125,9 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     alice("GET", f"{REPO}/issues/{issue}/comments", list[m.IssueComment])
     alice("GET", f"{REPO}/issues/comments?sort=updated&since=2020-01-01T00:00:00Z", list[m.IssueComment])
     alice("PATCH", f"{REPO}/issues/comments/{comment}", m.IssueComment, body="/help")
-    bot("POST", f"{REPO}/issues/comments/{comment}/reactions", m.Reaction, content="eyes")
+    eyes = bot("POST", f"{REPO}/issues/comments/{comment}/reactions", m.Reaction, content="eyes")["id"]
     alice("GET", f"{REPO}/issues/comments/{comment}/reactions", list[m.Reaction])
+    bot("DELETE", f"{REPO}/issues/comments/{comment}/reactions/{eyes}", None)
     alice("GET", f"{REPO}/issues/comments/{comment}", m.IssueComment)
     alice("DELETE", f"{REPO}/issues/comments/{comment}", None)
     bot("PATCH", f"{REPO}/issues/{issue}", m.Issue, state="closed")

@@ -37,7 +37,7 @@ MUTATIONS: Final = (
     ),
     Mutation("approvals are not asked for", "bot.domain.authorisation", "if needed == 0:", "if needed >= 0:"),
     Mutation(
-        "an old approval counts", "bot.domain.approvals", "review.commit != head:", "review.commit == 'never':", seed=6
+        "an old approval counts", "bot.domain.approvals", "review.commit != head:", "review.commit == 'never':", seed=40
     ),
     Mutation("the window is not looked at", "bot.domain.authorisation", "if freeze is None or", "if True or", seed=15),
     Mutation(
@@ -125,7 +125,7 @@ MUTATIONS: Final = (
         "bot.domain.proposals",
         "return green and approved and is_open and evaluation.verdict.status is Status.PASS",
         "return True",
-        seed=240,
+        seed=330,
     ),
     Mutation(
         "a merge that was taken back at once is forgotten",
@@ -192,14 +192,14 @@ MUTATIONS: Final = (
         "the answer comes before the reaction",
         "workers.commands",
         """        desk.still_mine()
-        repository.comments.react(comment.id, reaction)
+        repository.comments.conclude(comment.id, reaction)
     desk.still_mine()
     repository.comments.say(key.issue, replies.reply(comment.id, said))
 """,
         """        desk.still_mine()
         repository.comments.say(key.issue, replies.reply(comment.id, said))
         desk.still_mine()
-        repository.comments.react(comment.id, reaction)
+        repository.comments.conclude(comment.id, reaction)
         return
     desk.still_mine()
     repository.comments.say(key.issue, replies.reply(comment.id, said))

@@ -174,6 +174,18 @@ class Comments:
         """React to a comment; GitHub keeps one of a kind from each."""
         self._api.write("POST", f"/issues/comments/{number}/reactions", content=reaction.value)
 
+    def conclude(self, number: int, reaction: Reaction) -> None:
+        """React for good. What a look reacted that ended before it could answer may be another: that is taken back."""
+        path = f"/issues/comments/{number}"
+        counted = (self._api.get_or_none(path) or {}).get("reactions") or {}
+        others = {other.value for other in (Reaction.DONE, Reaction.REFUSED) if other is not reaction}
+        if any(counted.get(other) for other in others):
+            for page in self._api.pages(f"{path}/reactions"):
+                for row in page:
+                    if row["content"] in others and Login((row["user"] or {}).get("login", "")) == self._api.login():
+                        self._api.write("DELETE", f"{path}/reactions/{row['id']}")
+        self.react(number, reaction)
+
 
 def digest_of(text: str) -> str:
     """A digest of a text that does not mind how its lines end."""

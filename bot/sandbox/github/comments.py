@@ -61,6 +61,14 @@ class Comments:
         comment.reactions.append(reaction)
         return reaction, True
 
+    def take_back(self, repo: Repo, number: int, reaction: int, login: str) -> None:
+        """Take back one's own reaction."""
+        _, comment = self.find(repo, number)
+        found = next((each for each in comment.reactions if each.id == reaction and each.login == login), None)
+        if found is None:
+            raise ApiError(404, "Not Found")
+        comment.reactions.remove(found)
+
     def _announce(self, repo: Repo, issue: Issue, comment: Comment, action: str, login: str) -> None:
         changes = {"changes": {"body": {"from": ""}}} if action == "edited" else {}
         self._webhooks.emit(

@@ -127,3 +127,9 @@ def reactions(call: Call) -> Answer:
 def create_reaction(call: Call) -> Answer:
     reaction, new = call.house.comments.react(call.at, int(call.args[0]), call.login, call.required("content"))
     return (201 if new else 200), call.house.shapes.reaction(reaction)
+
+
+@route("DELETE", "/repos/{owner}/{repo}/issues/comments/{id}/reactions/{reaction}")
+def delete_reaction(call: Call) -> Answer:
+    call.house.comments.take_back(call.at, int(call.args[0]), int(call.args[1]), call.login)
+    return 204, None
