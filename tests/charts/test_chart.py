@@ -59,13 +59,16 @@ SET_BY: dict[str, tuple[str, str, Any]] = {
     "PROMOTION_BOARD_TOKEN": ("web", "existingSecrets.board", "a-secret"),
     "PROMOTION_BOARD_USER_HEADER": ("web", "config.boardUserHeader", "X-User"),
     "PROMOTION_METRICS_PORT": ("web", "metrics.port", 9999),
+    "PROMOTION_DVC_ROOTS": ("worker", "config.dvcRoots", ["/srv/dvc"]),
+    "PROMOTION_DVC_HOSTS": ("worker", "config.dvcHosts", ["minio.internal:9000"]),
 }
 
 
 def documented_variables() -> set[str]:
-    """The variables of the table in docs/operations.md."""
+    """The variables of the services in the table of docs/operations.md."""
     table = (ROOT / "docs" / "operations.md").read_text().partition("## Settings\n")[2].partition("\n## ")[0]
-    firsts = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    firsts = [row[1] for row in rows if row[2].strip() != "commands"]
     return {name for first in firsts for name in re.findall(r"`([A-Z_]{5,})`", first)}
 
 

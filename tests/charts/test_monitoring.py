@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.domain.board import DRIFTING, Cell
+from bot.domain.board import Cell, Matter, MatterKind
 from bot.domain.errors import Service
 from bot.domain.keys import ModelKey, RepositoryKey
 from bot.gateways.queue import WorkQueue
@@ -49,7 +49,12 @@ def exported(valkey_url: Secret) -> Mapping[str, set[str]]:
     queue.record("Model", "done", 1.0)
     queue.troubles.is_away(Service.MLFLOW, "nobody answers")
     queue.troubles.failed(ModelKey("acme/models", "fraud"), "KeyError")
-    cell = Cell("fraud", "production", since=datetime.now(UTC), notes=(f"{DRIFTING}the alias",))
+    cell = Cell(
+        "fraud",
+        "production",
+        since=datetime.now(UTC),
+        matters=(Matter(MatterKind.DRIFTING, "the alias", "Put it back."),),
+    )
     queue.boards.show("acme/models", "fraud", [cell])
     secrets = {"MLFLOW_WEBHOOK_SECRET": "mlflow-new", "GITHUB_WEBHOOK_SECRET": "github-new"}
     settings = load_settings({**secrets, "PROMOTION_REPOSITORIES": "acme/models"}, Needs.WEBHOOKS)

@@ -55,7 +55,8 @@ def test_status_history_and_compare_tell_what_became_of_a_model(world: House, ru
     cells = {cell["environment"]: cell for cell in json.loads(status.stdout)}
     assert cells["staging"]["live"]["version"] == 2
     assert cells["production"]["live"]["version"] == 1
-    assert cells["production"]["proposed"] == [{"version": 2, "pull_request": world.proposed("production", 2).number}]
+    (proposed,) = cells["production"]["proposed"]
+    assert (proposed["version"], proposed["pull_request"]) == (2, world.proposed("production", 2).number)
     assert "v1 (1.0.0)" in run("status").stdout
 
     history = json.loads(run("history", world.model, "--json").stdout)

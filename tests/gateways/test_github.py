@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bot.domain.errors import Misconfigured, Service, Unreachable
+from bot.domain.errors import Misconfigured, NotYet, Service, Unreachable
 from bot.domain.instructions import Answer, Answered, Said, Settled, Told
 from bot.domain.world import LIVE_MARKER
 from bot.gateways.cache import Cache
@@ -113,12 +113,17 @@ def test_an_answer_that_does_not_come_is_unreachable(
         client.get("acme/models", PATH)
 
 
-def test_a_spent_rate_limit_is_a_pause_until_it_starts_anew(github: GitHubSandbox, client: GitHubClient) -> None:
+def test_a_spent_rate_limit_is_a_pause_until_it_starts_anew(
+    github: GitHubSandbox, client: GitHubClient, valkey: redis.Redis
+) -> None:
     github.limit("bot", left=0, reset_in=100)
     with pytest.raises(Unreachable, match="asks for a pause") as raised:
         client.get("acme/models", PATH)
     assert raised.value.retry_after == pytest.approx(100, abs=3)
+    with pytest.raises(NotYet):
+        client.get("acme/models", PATH)
     github.limit("bot", left=0, reset_in=0)
+    valkey.flushall()  # the pause is over
     assert client.get("acme/models", PATH)["name"] == "models"
 
 

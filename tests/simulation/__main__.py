@@ -33,7 +33,9 @@ def main() -> int:
     if asked.mutation:
         mutations.make(asked.mutation)
     from tests.simulation.schedule import run, shortest
+    from tests.simulation.world import take_over_this_process
 
+    take_over_this_process()
     if asked.seed is not None:
         outcome = run(asked.seed)
         print(

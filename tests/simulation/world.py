@@ -38,8 +38,6 @@ _LAG: Final = timedelta(seconds=2)  # how long GitHub's replicas may say what wa
 _LAGGING: Final = 0.3  # of the reads that could be answered so, where the replicas lag all the time
 FRIDAY: Final = datetime(2026, 3, 6, 15, 20, tzinfo=UTC)  # shortly before production freezes
 
-logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
-
 
 def parse_each_text_once() -> None:
     """Parsing is pure, and thousands of schedules read the same few files."""
@@ -61,8 +59,11 @@ def parse_each_text_once() -> None:
     deploy_files.parse_manifests = parsed  # type: ignore[assignment]
 
 
-parse_each_text_once()
-execution._heartbeat = lambda _queue, _claimed: contextlib.nullcontext()  # `World.pass_time` keeps the leases
+def take_over_this_process() -> None:
+    """Make a process quick that does nothing but run schedules: nothing is logged, parsed twice, or kept by a thread."""
+    logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
+    parse_each_text_once()
+    execution._heartbeat = lambda _queue, _claimed: contextlib.nullcontext()  # `World.pass_time` keeps the leases
 
 
 @dataclass(frozen=True)

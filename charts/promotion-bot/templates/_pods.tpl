@@ -109,6 +109,8 @@ topologySpreadConstraints:
 {{- include "promotion-bot.variable" (list "GITHUB_API_URL" .Values.config.github.apiUrl) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_SWEEP_INTERVAL" .Values.config.sweepInterval) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_QUEUE_LEASE" .Values.config.queueLease) }}
+{{- include "promotion-bot.variable" (list "PROMOTION_DVC_ROOTS" (join "," .Values.config.dvcRoots)) }}
+{{- include "promotion-bot.variable" (list "PROMOTION_DVC_HOSTS" (join "," .Values.config.dvcHosts)) }}
 {{- if .Values.config.github.appId }}
 {{- include "promotion-bot.variable" (list "GITHUB_APP_PRIVATE_KEY_FILE" "/run/secrets/promotion-bot/GITHUB_APP_PRIVATE_KEY") }}
 {{- else }}
