@@ -60,7 +60,7 @@ def parse_each_text_once() -> None:
 
 
 def take_over_this_process() -> None:
-    """Make a process quick that does nothing but run schedules: nothing is logged, parsed twice, or kept by a thread."""
+    """Make a process quick that does nothing but run schedules: no log, nothing parsed twice, no thread for leases."""
     logging.getLogger("promotion-bot").setLevel(logging.CRITICAL)
     parse_each_text_once()
     execution._heartbeat = lambda _queue, _claimed: contextlib.nullcontext()  # `World.pass_time` keeps the leases
