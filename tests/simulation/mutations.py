@@ -55,13 +55,6 @@ MUTATIONS: Final = (
         seed=37,
     ),
     Mutation(
-        "every older version counts as a rollback",
-        "bot.domain.authorisation",
-        "went_before = any(entry.names_the_files_of(judgement.entry) for judgement in authorised[:before_live])",
-        "went_before = entry.version < live.version",
-        seed=240,
-    ),
-    Mutation(
         "a comment is answered at every look",
         "workers.commands",
         "if any(line.number in answered for line in lines):",
