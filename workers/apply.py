@@ -223,8 +223,9 @@ class Effects:
         settled = dict(self._view.log.answered(request.comment))
         others = [answered.settled for number, answered in settled.items() if number != request.line]
         reaction = reaction_for([*others, action.settled])
-        if reaction is not None:
-            comments.conclude(request.comment, reaction)
+        comment = comments.get(request.comment) if reaction is not None else None
+        if comment is not None and reaction is not None:
+            comments.conclude(comment, reaction)
             self._desk.still_mine()
         comments.say(request.issue, replies.reply(request.comment, [line]))
 

@@ -75,7 +75,7 @@ def look_at_comment(key: CommentKey, desk: Desk, gateways: Gateways, now: dateti
     reaction = reaction_for([each.settled for each in said])
     if reaction is not None:
         desk.still_mine()
-        repository.comments.conclude(comment.id, reaction)
+        repository.comments.conclude(comment, reaction)
     desk.still_mine()
     repository.comments.say(key.issue, replies.reply(comment.id, said))
 

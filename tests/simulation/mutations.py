@@ -185,14 +185,14 @@ MUTATIONS: Final = (
         "the answer comes before the reaction",
         "workers.commands",
         """        desk.still_mine()
-        repository.comments.conclude(comment.id, reaction)
+        repository.comments.conclude(comment, reaction)
     desk.still_mine()
     repository.comments.say(key.issue, replies.reply(comment.id, said))
 """,
         """        desk.still_mine()
         repository.comments.say(key.issue, replies.reply(comment.id, said))
         desk.still_mine()
-        repository.comments.conclude(comment.id, reaction)
+        repository.comments.conclude(comment, reaction)
         return
     desk.still_mine()
     repository.comments.say(key.issue, replies.reply(comment.id, said))

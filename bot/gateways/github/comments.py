@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -32,6 +32,7 @@ class Comment:
     """One comment, as it is now. `was_edited` tells that its text is not the one that it was written with.
 
     `issue` is the number of the issue or pull request that it stands under; `author` is empty for a deleted user.
+    `reactions` are the kinds that somebody reacted with, where the comment was read by itself.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Comment:
     body: str
     created_at: datetime
     was_edited: bool
+    reactions: frozenset[str] = frozenset()
 
 
 class Log:
@@ -107,7 +109,10 @@ class Comments:
     def get(self, number: int) -> Comment | None:
         """A comment by its id; None where it was deleted."""
         row = self._api.get_or_none(f"/issues/comments/{number}")
-        return _comment(_comment_row(row)) if row is not None else None
+        if row is None:
+            return None
+        counted = row.get("reactions") or {}
+        return replace(_comment(_comment_row(row)), reactions=frozenset(kind for kind in Reaction if counted.get(kind)))
 
     def log(self) -> Log:
         """What was said to the bot here, and its answers.
@@ -174,17 +179,16 @@ class Comments:
         """React to a comment; GitHub keeps one of a kind from each."""
         self._api.write("POST", f"/issues/comments/{number}/reactions", content=reaction.value)
 
-    def conclude(self, number: int, reaction: Reaction) -> None:
+    def conclude(self, comment: Comment, reaction: Reaction) -> None:
         """React for good. What a look reacted that ended before it could answer may be another: that is taken back."""
-        path = f"/issues/comments/{number}"
-        counted = (self._api.get_or_none(path) or {}).get("reactions") or {}
+        path = f"/issues/comments/{comment.id}/reactions"
         others = {other.value for other in (Reaction.DONE, Reaction.REFUSED) if other is not reaction}
-        if any(counted.get(other) for other in others):
-            for page in self._api.pages(f"{path}/reactions"):
+        if others & comment.reactions:
+            for page in self._api.pages(path):
                 for row in page:
                     if row["content"] in others and Login((row["user"] or {}).get("login", "")) == self._api.login():
-                        self._api.write("DELETE", f"{path}/reactions/{row['id']}")
-        self.react(number, reaction)
+                        self._api.write("DELETE", f"{path}/{row['id']}")
+        self.react(comment.id, reaction)
 
 
 def digest_of(text: str) -> str:
