@@ -199,7 +199,7 @@ class SignedIn(SimulatedGitHubClient):
     """The real client on the wire; its worker needs no sign-in before it forks."""
 
     def __init__(self, github: GitHubSandbox, app: App, cache: Cache, wire: Wire) -> None:
-        super().__init__(github, app, cache, wire.carry)
+        super().__init__(github, app, cache, wire.carry, kept_back=frozenset())  # what is unchanged is counted there
         self._parts = github, app, cache, wire
 
     def again(self) -> SignedIn:

@@ -18,6 +18,8 @@ from bot.settings import AppCredentials, Secret
 
 TOKEN: Final = "installation-token"
 
+_CONDITIONS: Final = frozenset({"If-None-Match"})
+
 # Runs one call of a worker: whether it writes, what it is, and how it is done.
 Carry = Callable[[bool, str, Callable[[], Any]], Any]
 
@@ -25,14 +27,15 @@ Carry = Callable[[bool, str, Callable[[], Any]], Any]
 class Wire:
     """What PyGithub's requester is to the client: one signed request and its answer."""
 
-    def __init__(self, github: GitHubSandbox, carry: Carry) -> None:
+    def __init__(self, github: GitHubSandbox, carry: Carry, kept_back: frozenset[str] = _CONDITIONS) -> None:
         self._github = github
         self._carry = carry
+        self._kept_back = kept_back
 
     def requestJson(
         self, verb: str, path: str, parameters: Mapping[str, Any], headers: Mapping[str, str], body: object
     ) -> tuple[int, dict[str, str], str]:
-        wanted = {name: value for name, value in headers.items() if name != "If-None-Match"}
+        wanted = {name: value for name, value in headers.items() if name not in self._kept_back}
 
         def ask() -> tuple[int, dict[str, str], str]:
             answer: Response = self._github.answer(Request(_environ(verb, path, parameters, wanted, body)))
@@ -74,10 +77,12 @@ def _environ(
 class SimulatedGitHubClient(GitHubClient):
     """The real client on a wire without a network; it is signed in already."""
 
-    def __init__(self, github: GitHubSandbox, app: App, cache: Cache, carry: Carry) -> None:
+    def __init__(
+        self, github: GitHubSandbox, app: App, cache: Cache, carry: Carry, kept_back: frozenset[str] = _CONDITIONS
+    ) -> None:
         super().__init__(github.url, AppCredentials(str(app.id), Secret("unused")), cache)
         github.world.tokens[TOKEN] = Token(app.login, app)
-        self._wire = Wire(github, carry)
+        self._wire = Wire(github, carry, kept_back)
         self._slug = app.login
 
     def _requester(self, repository: str) -> Any:

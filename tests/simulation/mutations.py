@@ -61,7 +61,7 @@ MUTATIONS: Final = (
         "if False:",
         seed=10,
     ),
-    Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False", seed=27),
+    Mutation("who may not write, may", "workers.commands", "self._role < Role.WRITE", "False", seed=50),
     Mutation(
         "everybody may override",
         "workers.commands",
@@ -69,7 +69,7 @@ MUTATIONS: Final = (
         "if False:",
     ),
     Mutation(
-        "a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)", seed=80
+        "a command is carried out a day late", "workers.commands", "timedelta(hours=1)", "timedelta(hours=90)", seed=95
     ),
     Mutation(
         "the sweep does not look for comments",
@@ -83,6 +83,7 @@ MUTATIONS: Final = (
         "workers.jobs",
         "if evaluations_needed(world, now) or any(not isinstance(a, RecordAdoption) for a in decide(world, now)):",
         "if False:",
+        seed=6,
     ),
     Mutation(
         "an older proposal stays open",
@@ -104,7 +105,7 @@ MUTATIONS: Final = (
         "bot.domain.candidates",
         "*(j.entry.version for j in state.authorised if j.entry),",
         "",
-        seed=5,
+        seed=65,
     ),
     Mutation(
         "what a person refused is proposed again",
