@@ -70,7 +70,7 @@ def test_services_have_few_rights_and_pinned_images(services: dict[str, Service]
         assert re.search(r":(v?\d+(\.\d+)+(-full)?|RELEASE\.[\dTZ-]+)$", service.image), service.image
         assert service.name == "minio" or "user" in service.raw or service.image.startswith("promotion-bot:")
         assert bool(service.health) == (service.name not in ONCE)
-    assert re.search(r"^USER 10001$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert re.search(r"^USER 10001:10001$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
 def test_only_this_machine_reaches_the_two_ports(services: dict[str, Service]) -> None:

@@ -56,7 +56,7 @@ def sha256sum(root: Path) -> str:
 
 
 def test_a_model_is_digested_scanned_downloaded_and_loaded(
-    place, trained, logged, registry, artifacts, mlflow, tmp_path
+    place, trained, logged, registry, artifacts, mlflow, accuracy, tmp_path
 ):
     name, number = logged(place, trained)
     version = registry.model(name).version(number)
