@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,10 +9,9 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, insert
 
-from bot.gateways.embedded_redis import embedded_redis
+from benchmarks.place import place
 from policies.policy import parse_policy
 from tests.e2e.house import House, house
-from tests.services import mlflow_server
 from workers.backtest import History, backtest
 from workers.repository_view import RepositoryView
 
@@ -27,17 +25,12 @@ ON_RUNS = HEAD + "  - {id: accuracy, metric: {name: accuracy, at_least: 0.9}}\n"
 
 def run() -> Iterator[tuple[str, str]]:
     """Requests and seconds of a policy on what the lists say, and requests a version of one on runs."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mlflow_server(Path(folder), allow_webhooks=False) as registry,
-        embedded_redis(Path(folder)) as cache,
-        house(registry.url, cache) as world,
-    ):
+    with place() as there, house(there.registry, there.redis) as world:
         for _ in range(20):
             world.register()
         seconds, requests, rows = _backtest(world, ON_RUNS)
         yield "policy on runs, requests to MLflow a version (budget 2)", f"{(requests - 2) / rows:.1f}"
-        _fill(Path(folder), world.model, rows)
+        _fill(there.folder, world.model, rows)
         seconds, requests, rows = _backtest(world, ON_VERSIONS)
         yield f"policy on version data over {rows} versions", f"{requests} requests to MLflow, {seconds:.1f} s"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import create_engine, insert
 
-from bot.gateways.embedded_redis import embedded_redis
+from benchmarks.place import place
 from tests.e2e.house import House, house
-from tests.services import mlflow_server
 from workers.lineage import read_lineage
 from workers.reading import registered, version_of
 
@@ -22,19 +20,14 @@ DATA = {"data_hash": "md5:" + "a" * 32, "data_version": "data-v1.0"}
 
 def run() -> Iterator[tuple[str, str]]:
     """Requests and seconds by the number of versions, all of them siblings: the worst that there can be."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mlflow_server(Path(folder), allow_webhooks=False) as registry,
-        embedded_redis(Path(folder)) as cache,
-        house(registry.url, cache) as world,
-    ):
+    with place() as there, house(there.registry, there.redis) as world:
         parent = world.mlflow.create_run("0", run_name="sweep").info.run_id
         tags = {**DATA, "mlflow.parentRunId": parent}
         world.register(tags=tags)
-        there = 1
+        known = 1
         for versions in VERSIONS:
-            _fill(Path(folder), world.model, tags, range(there + 1, versions + 1))
-            there = versions
+            _fill(there.folder, world.model, tags, range(known + 1, versions + 1))
+            known = versions
             seconds, requests, siblings = _ask(world)
             assert siblings == versions - 1, siblings
             yield f"lineage among {versions} versions, all siblings", f"{requests} requests to MLflow, {seconds:.1f} s"

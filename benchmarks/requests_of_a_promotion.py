@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+from benchmarks.place import place
 from bot.domain.keys import CommentKey, ModelKey, RepositoryKey
-from bot.gateways.embedded_redis import embedded_redis
 from tests.e2e.house import Cost, House, house
-from tests.services import mlflow_server
 
 
 def run() -> Iterator[tuple[str, str]]:
     """Requests of each step of a promotion, and of ninety at once."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mlflow_server(Path(folder), allow_webhooks=False) as registry,
-        embedded_redis(Path(folder)) as cache,
-        house(registry.url, cache) as world,
-    ):
+    with place() as there, house(there.registry, there.redis) as world:
         for what, cost in _promotion(world):
             yield (
                 what,
                 f"{len(cost.github)} to GitHub (and {cost.unchanged} answered with 304), {len(cost.mlflow)} to MLflow",
             )
-        with house(registry.url, cache, owns="fraud-*") as crowd:
+        with house(there.registry, there.redis, owns="fraud-*") as crowd:
             yield from _ninety(crowd)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, VersionStatus
 from bot.gateways.mlflow_api import Missing, redacted
-from bot.gateways.registry import Registry, cut_tag_value
+from bot.gateways.registry import Registry, cut_tag_value, is_own_tag
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -24,8 +24,8 @@ LINEAGE_TAGS: Final = (
     "data_path",
     "model_hash",
     "model_path",
+    "model_commit",
 )
-_OWN_TAGS: Final = ("promotion.", "validation_status", "promoted_from")
 
 # How much of a run's artifacts is looked at for directories with an MLmodel file.
 _MOST_DIRECTORIES: Final = 100
@@ -181,6 +181,6 @@ def _follow(registry: Registry, version: ModelVersion, description: str | None, 
 
 
 def _expect_free_tags(tags: Mapping[str, str]) -> None:
-    own = sorted(key for key in tags if key.startswith(_OWN_TAGS[0]) or key in _OWN_TAGS)
+    own = sorted(filter(is_own_tag, tags))
     if own:
         raise Refused(f"The tag “{own[0]}” is one that the bot itself writes; choose another name.")

@@ -352,5 +352,10 @@ def _is_null(node: yaml.ScalarNode) -> bool:
     return str(node.tag) == "tag:yaml.org,2002:null"
 
 
+def is_own_tag(key: str) -> bool:
+    """Whether it is a tag that the bot writes."""
+    return key.startswith(_OWN_TAG_PREFIX) or key in _OWN_TAGS
+
+
 def _without_own(tags: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in tags.items() if not k.startswith(_OWN_TAG_PREFIX) and k not in _OWN_TAGS}
+    return {key: value for key, value in tags.items() if not is_own_tag(key)}

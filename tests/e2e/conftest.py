@@ -1,14 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from bot.cli import cli
 from bot.gateways.embedded_redis import embedded_redis
-from bot.settings import Secret
+from bot.settings import AppCredentials, Secret
 from tests.e2e.house import House, house
 from tests.services import mlflow_server
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,28 @@ def cache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
 def world(registry_url: str, cache_url: Secret) -> Iterator[House]:
     with house(registry_url, cache_url) as built:
         yield built
+
+
+@pytest.fixture
+def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`promotion-bot …` as the bot, or with `login` as a person with a token; `mlflow` is where the registry is."""
+    settings = world.gateways.settings
+    credentials = settings.github_credentials
+    assert isinstance(credentials, AppCredentials)
+
+    def run(*arguments: str, login: str = "", mlflow: str = settings.mlflow_tracking_uri) -> Result:
+        environment = {
+            "MLFLOW_TRACKING_URI": mlflow,
+            "GITHUB_API_URL": settings.github_api_url,
+            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
+        }
+        if login:
+            environment["GITHUB_TOKEN"] = world.github.add_token(login)
+        else:
+            environment["GITHUB_APP_ID"] = credentials.app_id
+            environment["GITHUB_APP_PRIVATE_KEY"] = credentials.private_key.reveal()
+        for name in ("GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "REDIS_URL"):
+            monkeypatch.delenv(name, raising=False)
+        return CliRunner().invoke(cli, arguments, env=environment)
+
+    return run

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from bot.cli import cli
 from bot.domain.errors import Misconfigured, PromotionError
-from bot.settings import AppCredentials, Secret
+from bot.settings import Secret
 from bot.wiring import build
+from tests.e2e.conftest import Run
 from tests.e2e.house import House
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`promotion-bot …` as the bot, or with `login` as a person with a token of their own."""
-    settings = world.gateways.settings
-    credentials = settings.github_credentials
-    assert isinstance(credentials, AppCredentials)
-
-    def run(*arguments: str, login: str = "") -> Result:
-        environment = {
-            "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
-            "GITHUB_API_URL": settings.github_api_url,
-            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
-        }
-        if login:
-            environment["GITHUB_TOKEN"] = world.github.add_token(login)
-        else:
-            environment["GITHUB_APP_ID"] = credentials.app_id
-            environment["GITHUB_APP_PRIVATE_KEY"] = credentials.private_key.reveal()
-        for name in ("GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "REDIS_URL"):
-            monkeypatch.delenv(name, raising=False)
-        return CliRunner().invoke(cli, arguments, env=environment)
-
-    return run
 
 
 def test_status_history_and_compare_tell_what_became_of_a_model(world: House, run: Run) -> None:

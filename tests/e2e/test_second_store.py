@@ -8,38 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from bot.cli import cli
 from bot.domain.errors import Refused
-from bot.settings import AppCredentials
+from tests.e2e.conftest import Run
 from tests.e2e.house import House
 
 WEIGHTS = b"1" * 100_000
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`promotion-bot …` as the bot; `mlflow` is where it looks for the registry."""
-    settings = world.gateways.settings
-    credentials = settings.github_credentials
-    assert isinstance(credentials, AppCredentials)
-    for name in ("GITHUB_TOKEN", "REDIS_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: str, mlflow: str = settings.mlflow_tracking_uri) -> Result:
-        environment = {
-            "MLFLOW_TRACKING_URI": mlflow,
-            "GITHUB_API_URL": settings.github_api_url,
-            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
-            "GITHUB_APP_ID": credentials.app_id,
-            "GITHUB_APP_PRIVATE_KEY": credentials.private_key.reveal(),
-        }
-        return CliRunner().invoke(cli, arguments, env=environment)
-
-    return run
 
 
 @pytest.fixture

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
-from bot.gateways.artifacts import Artifacts
-from bot.gateways.registry import Registry
 from bot.sandbox.mlflow_server import MlflowServer
-from tests.services import mlflow_server
+from tests.registry_server import artifacts, client, mlflow, registry  # noqa: F401 - fixtures
 
 MLMODEL = b"""flavors:
   python_function: {loader_module: nothing}
@@ -21,28 +19,6 @@ signature:
   outputs: '[{"type": "long"}]'
   params: null
 """
-
-
-@pytest.fixture(scope="session")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def client(mlflow: MlflowServer) -> MlflowClient:
-    """MLflow's own client, for what data scientists do."""
-    return MlflowClient(tracking_uri=mlflow.url)
-
-
-@pytest.fixture
-def registry(mlflow: MlflowServer) -> Registry:
-    return Registry(mlflow.url)
-
-
-@pytest.fixture
-def artifacts(registry: Registry) -> Artifacts:
-    return Artifacts(registry)
 
 
 @pytest.fixture(scope="session")

@@ -13,37 +13,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from bot.gateways.artifacts import Artifacts
-from bot.gateways.registry import Registry
-from bot.sandbox.mlflow_server import MlflowServer
 from bot.sandbox.training import Recipe, train
-from tests.services import mlflow_server
+from tests.registry_server import artifacts, client, mlflow, registry  # noqa: F401 - fixtures
 from tests.stores.emulators import EMULATORS, STORE_VARIABLES, Emulator, NotInstalled
 from tests.tools import is_missing
 
 KINDS = ("local", "proxy", *EMULATORS)
-
-
-@pytest.fixture(scope="session")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow"), allow_webhooks=False) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def client(mlflow: MlflowServer) -> MlflowClient:
-    """MLflow's own client, for what data scientists do."""
-    return MlflowClient(tracking_uri=mlflow.url)
-
-
-@pytest.fixture
-def registry(mlflow: MlflowServer) -> Registry:
-    return Registry(mlflow.url)
-
-
-@pytest.fixture
-def artifacts(registry: Registry) -> Artifacts:
-    return Artifacts(registry)
 
 
 @pytest.fixture(scope="session")
