@@ -235,6 +235,11 @@ def test_a_full_disk_is_said_and_nothing_half_written_has_the_name(registered, m
     assert content(target) == FILES
 
 
+def at_a_terminal() -> None:
+    """Ctrl+C ends what was started there; where tests run in the background, it is ignored by whatever they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target, sent, code):
     with proxied("mlflow", mlflow.url) as proxy:
@@ -247,7 +252,7 @@ def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target
             return Fault(seconds=2)
 
         proxy.fault = hold
-        process = started(registered, proxy.url, target)
+        process = started(registered, proxy.url, target, preexec_fn=at_a_terminal)
         try:
             wait_until(stuck.is_set, "the download is under way", 60)
             wait_until((target.parent / ".live.partial" / "files" / "d").exists, "another file is there", 60)
