@@ -15,7 +15,7 @@ from policies.evidence import Run, VersionEvidence
 _PARENT: Final = "mlflow.parentRunId"
 _DATA: Final = ("data_version", "data_hash", "data_path")
 _CODE: Final = ("git_commit", "git_repository", "git_branch", "git_dirty")
-_MODEL: Final = ("model_hash", "model_path", "model_type", "framework", "framework_version")
+_MODEL: Final = ("model_hash", "model_path", "model_commit", "model_type", "framework", "framework_version")
 _TRAINING: Final = ("python_version", "random_seed", "training_date", "training_duration_seconds")
 _PLACE: Final = ("status", "pr", "commit", "by", "at")
 
