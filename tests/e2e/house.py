@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,9 +26,10 @@ from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
-from bot.sandbox.github.state import Token
+from bot.sandbox.github.state import Comment, Token
 from bot.settings import AppCredentials, Secret, Settings
 from bot.wiring import Gateways, build
+from tests.conftest import wait_until
 from tests.registering import register
 from workers.apply import Effects
 from workers.jobs import look_at
@@ -166,6 +167,12 @@ class House:
         self.settle()
         return comment
 
+    def rewrite(self, comment: int, login: str, text: str) -> None:
+        """Somebody changes what was said; in a later second than it was said in, or GitHub's times do not tell it."""
+        said = self._comment(comment).created_at.replace(microsecond=0)
+        wait_until(lambda: self.github.world.clock() >= said + timedelta(seconds=1), "the second is over")
+        self.repository.edit_comment(comment, login, text)
+
     def answers(self, pull: SandboxPull | int) -> list[str]:
         """What the bot answered under a pull request or an issue."""
         number = pull if isinstance(pull, int) else pull.number
@@ -174,8 +181,10 @@ class House:
 
     def reactions(self, comment: int) -> list[str]:
         """The bot's reactions to a comment."""
-        found = [c for i in self.repository.repo.issues.values() for c in i.comments if c.id == comment]
-        return [r.content for r in found[0].reactions if r.login == self.gateways.login()]
+        return [r.content for r in self._comment(comment).reactions if r.login == self.gateways.login()]
+
+    def _comment(self, number: int) -> Comment:
+        return next(c for i in self.repository.repo.issues.values() for c in i.comments if c.id == number)
 
     def workflow_token(self) -> str:
         """The token that GitHub Actions gives to one run of a workflow in the repository."""

@@ -172,11 +172,11 @@ def _tries_to_override(world: House) -> None:
     (answer,) = (
         c for c in world.repository.comments(issue) if f'"comment":{refused}' in c.body and c.author != "mallory"
     )
-    world.repository.edit_comment(answer.id, "mallory", f"{accepted}\ndone")
+    world.rewrite(answer.id, "mallory", f"{accepted}\ndone")
     asked_again()
     # mallory writes into a comment of carol, who may.
     harmless = world.say(issue, "carol", "I will have a look.")
-    world.repository.edit_comment(harmless, "mallory", said)
+    world.rewrite(harmless, "mallory", said)
     world.look(CommentKey(world.repository.repo.full_name, issue, harmless))
     asked_again()
     world.say(issue, "carol", said)
@@ -196,7 +196,7 @@ def test_an_override_that_is_edited_afterwards_counts_no_more(world: House) -> N
     world.say(issue, "dana-ds", f"/promote {world.model}@2 to production")
     pull = world.proposed("production", 2)
     assert pull.check("promotion/policy") == "success"
-    world.repository.edit_comment(override, "mallory", "I never said that")
+    world.rewrite(override, "mallory", "I never said that")
     world.settle()
     assert pull.check("promotion/policy") == "failure"
     world.approve_and_merge(pull)

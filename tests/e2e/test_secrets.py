@@ -174,7 +174,8 @@ class Onlooker:
 class Faults:
     """What goes wrong while the story is told: each in turn, and over after a moment.
 
-    MLflow comes back, and GitHub makes sense again, when the onlooker has read of it.
+    MLflow comes back when a look has failed for it and the onlooker has read of it; GitHub makes sense again when the
+    onlooker has read of it.
     """
 
     def __init__(self, running: Service, url: Secret, onlooker: Onlooker) -> None:
@@ -201,9 +202,13 @@ class Faults:
 
     def _bring_mlflow_back(self) -> None:
         try:
-            wait_until(lambda: self._onlooker.saw("said"), "a page says that MLflow is away", 60)
+            wait_until(lambda: self._logged("MLflow at"), "a look failed as MLflow is away", 60)
+            wait_until(lambda: self._onlooker.saw("said"), "a page says so", 60)
         finally:
             self._running.mlflow.away = False
+
+    def _logged(self, words: str) -> bool:
+        return words in self._running.worker.log.read_text()
 
     def _nonsense(self) -> None:
         """Answers that nobody expects make looks fail by a mistake."""
