@@ -94,15 +94,23 @@ class GitHubClient:
     def _ask_login(self) -> str:
         if self.app_id is None:
             return str(self.get("", "/user")["login"])
-        return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
+        return f"{self.ask_as_app('/app')['slug']}[bot]"
 
     def permissions(self, repository: str) -> dict[str, str]:
         """What the App may do in a repository, as GitHub says now; raises Misconfigured where it is not installed."""
         try:
-            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
+            answer = self.ask_as_app(f"/repos/{repository}/installation")
         except GitHubRefusal as refusal:
             raise self._not_installed(repository) from refusal
         return {str(name): str(level) for name, level in (answer.get("permissions") or {}).items()}
+
+    def ask_as_app(self, path: str) -> JSON:
+        """What GitHub answers the App itself, never from the cache; raises Misconfigured for a token."""
+        return self._send(self._as_app(), _Request("GET", path))[1]
+
+    def ask(self, repository: str, path: str) -> tuple[JSON, Mapping[str, str]]:
+        """An answer with its headers, whose names are in lower case, never from the cache."""
+        return self._request(repository, _Request("GET", path))[1:]
 
     def _not_installed(self, repository: str) -> Misconfigured:
         return Misconfigured(
