@@ -13,7 +13,9 @@ from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache, sealing_key
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository
+from bot.gateways.measurements import Measurements
 from bot.gateways.mlflow_api import preload as preload_registry
+from bot.gateways.outbox import Outbox
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
 from bot.settings import Settings
@@ -29,9 +31,20 @@ class Gateways:
     _repositories: dict[str, Repository] = field(default_factory=dict)
 
     @cached_property
+    def measurements(self) -> Measurements:
+        """What this process measures."""
+        return Measurements(self.cache.connection)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Where notifications wait to be sent."""
+        return Outbox(self.cache.connection)
+
+    @cached_property
     def registry(self) -> Registry:
         """The model registry."""
-        return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_registry_uri)
+        settings = self.settings
+        return Registry(settings.mlflow_tracking_uri, settings.mlflow_registry_uri, self.measurements.request)
 
     @cached_property
     def artifacts(self) -> Artifacts:
@@ -42,7 +55,13 @@ class Gateways:
     def github_client(self) -> GitHubClient:
         """GitHub, signed in as the bot."""
         settings = self.settings
-        return GitHubClient(settings.github_api_url, settings.github_credentials, self.cache, settings.repositories)
+        return GitHubClient(
+            settings.github_api_url,
+            settings.github_credentials,
+            self.cache,
+            settings.repositories,
+            self.measurements,
+        )
 
     def github(self, repository: str) -> Repository:
         """One deploy repository."""

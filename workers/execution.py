@@ -67,7 +67,12 @@ def execute(key_text: str, token: str) -> None:
             gateways.github_client.budget.expect(key.repository, desk.claimed.urgency)
         look_at(key, desk, gateways)
 
-    run(Claimed(parse_key(key_text), token), queue, look)
+    measured = gateways_of(settings).measurements
+    measured.forget()  # what the process that forked this one has not written yet
+    try:
+        run(Claimed(parse_key(key_text), token), queue, look)
+    finally:
+        measured.flush()
 
 
 def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:

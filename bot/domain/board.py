@@ -20,13 +20,16 @@ _STARVED_AFTER: Final = 3  # versions in a row that were replaced before they ha
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One model in one environment. `proposed` are versions with their pull requests; `notes` what is out of order."""
+    """One model in one environment. `proposed` are versions with their pull requests, the oldest open since
+    `proposed_since`; `notes` what is out of order.
+    """
 
     model: str
     environment: str
     live: Entry | None = None
     since: datetime | None = None
     proposed: tuple[tuple[int, int], ...] = ()
+    proposed_since: datetime | None = None
     hold: Holding | None = None
     notes: tuple[str, ...] = ()
 
@@ -38,6 +41,7 @@ class Cell:
             "environment": self.environment,
             "live": {"version": live.version, "digest": live.digest, "release": live.release} if live else None,
             "since": self.since.isoformat() if self.since else None,
+            "proposed_since": self.proposed_since.isoformat() if self.proposed_since else None,
             "proposed": [{"version": version, "pull_request": number} for version, number in self.proposed],
             "hold": str(self.hold) if self.hold else None,
             "notes": list(self.notes),
@@ -53,6 +57,7 @@ def row(world: Observation) -> tuple[Cell, ...]:
             live=state.live,
             since=state.last.completed_at if state.last and state.live else None,
             proposed=tuple((p.version, p.pull_request.number) for p in state.open_proposals),
+            proposed_since=min((p.pull_request.created_at for p in state.open_proposals), default=None),
             hold=state.hold,
             notes=tuple(_notes(world, state)),
         )

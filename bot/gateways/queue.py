@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,7 @@ import redis
 from bot.domain.errors import LostLock
 from bot.domain.keys import PEOPLE_WAIT_FOR, Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.boards import Boards
+from bot.gateways.measurements import Measured, Sample, read
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 from bot.gateways.troubles import Troubles
 
@@ -305,6 +306,10 @@ class WorkQueue:
             kind, _, result = name.decode().partition(" ")
             tallies.append(Tally(kind, result, int(count), float(seconds.get(name, 0))))
         return tuple(tallies)
+
+    def measured(self) -> Mapping[Measured, Sequence[Sample]]:
+        """What workers measured beside that."""
+        return read(self._redis)
 
     def _put_back(self, member: bytes) -> None:
         """Leave what is no key here to another version of the bot, which may run beside this one for a while."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -15,12 +18,13 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import multiprocess as shared
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from bot.domain.board import DRIFTING
 from bot.domain.errors import PromotionError
+from bot.gateways.measurements import KEPT, Measured, Sample
 from bot.gateways.queue import WorkQueue
 from bot.gateways.troubles import Standing
 
@@ -106,6 +110,7 @@ class _QueueCollector(Collector):
             yield jobs
             yield seconds
             yield from self._board()
+            yield from self._measured()
 
     def _troubles(self) -> Iterator[Metric]:
         away = GaugeMetricFamily(
@@ -126,14 +131,55 @@ class _QueueCollector(Collector):
         labels = ["repository", "environment"]
         drifting = GaugeMetricFamily("promotion_drifting", "Models that differ from what was merged.", labels=labels)
         held = GaugeMetricFamily("promotion_held", "Models that are on hold.", labels=labels)
-        counts: dict[tuple[str, str], list[int]] = {}
+        proposed = GaugeMetricFamily("promotion_proposals", "Open proposals.", labels=labels)
+        oldest = GaugeMetricFamily(
+            "promotion_proposals_oldest_since_seconds", "Since when the oldest is open, in Unix time.", labels=labels
+        )
+        counts: dict[tuple[str, str], _Counts] = {}
         for row in self._queue.boards.rows():
             for cell in row["cells"]:
-                count = counts.setdefault((row["repository"], cell["environment"]), [0, 0])
-                count[0] += any(note.startswith(DRIFTING) for note in cell["notes"])
-                count[1] += cell["hold"] is not None
-        for (repository, environment), (drifts, holds) in sorted(counts.items()):
-            drifting.add_metric([repository, environment], drifts)
-            held.add_metric([repository, environment], holds)
-        yield drifting
-        yield held
+                counts.setdefault((row["repository"], cell["environment"]), _Counts()).add(cell)
+        for (repository, environment), count in sorted(counts.items()):
+            drifting.add_metric([repository, environment], count.drifting)
+            held.add_metric([repository, environment], count.held)
+            proposed.add_metric([repository, environment], count.proposed)
+            if count.oldest is not None:
+                oldest.add_metric([repository, environment], count.oldest)
+        yield from (drifting, held, proposed, oldest)
+
+    def _measured(self) -> Iterator[Metric]:
+        for metric, samples in self._queue.measured().items():
+            yield _family(metric, samples)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What the cells of one repository and environment add up to; `oldest` in Unix time."""
+
+    drifting: int = 0
+    held: int = 0
+    proposed: int = 0
+    oldest: float | None = None
+
+    def add(self, cell: Mapping[str, Any]) -> None:
+        """Take one model's cell."""
+        self.drifting += any(note.startswith(DRIFTING) for note in cell["notes"])
+        self.held += cell["hold"] is not None
+        self.proposed += len(cell["proposed"])
+        if since := cell.get("proposed_since"):
+            at = datetime.fromisoformat(since).timestamp()
+            self.oldest = at if self.oldest is None else min(at, self.oldest)
+
+
+def _family(metric: Measured, samples: Iterable[Sample]) -> Metric:
+    """A metric as Prometheus' client draws it."""
+    if metric.buckets:
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for sample in samples:
+            histogram.add_metric(sample.labels, list(sample.buckets.items()), sample.value)
+        return histogram
+    kind = GaugeMetricFamily if metric in KEPT else CounterMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for sample in samples:
+        family.add_metric(sample.labels, sample.value)
+    return family

@@ -23,6 +23,7 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
+from bot.gateways.measurements import ALLOWED, BUDGET, Measurements
 from bot.settings import AppCredentials, Secret
 
 _TIMEOUT: Final = 20  # seconds for one request
@@ -61,8 +62,14 @@ class GitHubClient:
     """The REST API as the bot sees it; one for the process, safe to use after a fork."""
 
     def __init__(
-        self, api_url: str, credentials: AppCredentials | Secret, cache: Cache, served: Sequence[str] = ()
+        self,
+        api_url: str,
+        credentials: AppCredentials | Secret,
+        cache: Cache,
+        served: Sequence[str] = (),
+        measurements: Measurements | None = None,
     ) -> None:
+        self._measurements = measurements or Measurements(None)
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
         self._cache = cache
@@ -214,10 +221,29 @@ class GitHubClient:
         self._has_answered = True
         if status != 304:
             self.budget.heard(repository, headers)
+            self._keep_budget(repository, headers)
         return status, body, headers
 
+    def _keep_budget(self, repository: str, headers: Mapping[str, str]) -> None:
+        account = owner_of(repository) if self.app_id is not None else "token"
+        for metric, name in ((BUDGET, "remaining"), (ALLOWED, "limit")):
+            if (said := headers.get(f"x-ratelimit-{name}", "")).isdigit():
+                self._measurements.keep(metric, float(said), account)
+
+    def _send(self, requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+        started, status = time.perf_counter(), "none"
+        try:
+            answer = self._answered(requester, request)
+            status = f"{answer[0] // 100}xx"
+        except (Refused, Misconfigured):
+            status = "4xx"
+            raise
+        finally:
+            self._measurements.request("github", status, time.perf_counter() - started)
+        return answer
+
     @staticmethod
-    def _send(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+    def _answered(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
         what, body = str(request), None if request.body is None else dict(request.body)
         try:
             status, answered, text = requester.requestJson(
@@ -249,7 +275,7 @@ class GitHubClient:
         if known is not None:
             return int(known)
         try:
-            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
+            answer = self.ask_as_app(f"/repos/{repository}/installation")
         except GitHubRefusal as refusal:
             raise self._not_installed(repository) from refusal
         self._cache.set(key, str(answer["id"]).encode(), _DAY)
