@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from bot.domain.errors import Misconfigured
 from bot.domain.happening import HappeningKind
+from bot.logs import LogFormat
 from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
@@ -85,6 +86,7 @@ class Settings:
     board_tokens: tuple[Secret, ...] = ()
     board_user_header: str | None = None
     metrics_port: int | None = None
+    log_format: LogFormat | None = None
     notify_slack_url: Secret | None = None
     notify_webhook_url: Secret | None = None
     notify_webhook_secret: Secret | None = None
@@ -112,6 +114,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         board_tokens=reader.optional("PROMOTION_BOARD_TOKEN", (), _board_tokens),
         board_user_header=reader.optional("PROMOTION_BOARD_USER_HEADER", None, _header),
         metrics_port=reader.optional("PROMOTION_METRICS_PORT", None, _port),
+        log_format=reader.optional("PROMOTION_LOG_FORMAT", None, _log_format),
         notify_slack_url=reader.optional("PROMOTION_NOTIFY_SLACK_URL", None, _receiver),
         notify_webhook_url=reader.optional("PROMOTION_NOTIFY_WEBHOOK_URL", None, _receiver),
         notify_webhook_secret=reader.optional("PROMOTION_NOTIFY_WEBHOOK_SECRET", None, Secret),
@@ -217,6 +220,12 @@ def _url(text: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"must be an address alone, without user, password, query and fragment; {example}")
     return text.rstrip("/")
+
+
+def _log_format(text: str) -> LogFormat:
+    if text not in set(LogFormat):
+        raise ValueError("is neither json nor text")
+    return LogFormat(text)
 
 
 def _receiver(text: str) -> Secret:

@@ -11,10 +11,11 @@ from bot.gateways.queue import Claimed, WorkQueue
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a look may do with the queue."""
+    """What a look may do with the queue. `delivery` is the webhook's that led to it."""
 
     queue: WorkQueue
     claimed: Claimed
+    delivery: str = ""
 
     def still_mine(self) -> None:
         """Raise LostLock if another worker has taken the key over; asked before each effect."""
@@ -23,7 +24,7 @@ class Desk:
     def look_at(self, key: Key) -> None:
         """Queue another key, or this one once more after this run; it is as urgent as what led to it."""
         urgency = Urgency.PEOPLE if isinstance(key, CommentKey) else self.claimed.urgency
-        self.queue.request(key, urgency=urgency)
+        self.queue.request(key, urgency=urgency, delivery=self.delivery)
 
     def look_again(self, at: datetime) -> None:
         """Queue this key for a later moment."""

@@ -29,6 +29,7 @@ from bot.domain.keys import (
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.gateways.troubles import MOST_FAILURES
+from bot.logs import about
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
 from workers.desk import Desk
@@ -80,10 +81,12 @@ def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> Non
     try:
         if not queue.begin(claimed):
             return
-        started = time.monotonic()
-        result, again = _attempt(claimed, queue, look)
-        seconds = time.monotonic() - started
-        log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
+        delivery = queue.delivery_of(claimed.key)
+        with about(delivery=delivery or None, job=claimed.token, **subject(claimed.key)):
+            started = time.monotonic()
+            result, again = _attempt(claimed, queue, look, delivery)
+            seconds = time.monotonic() - started
+            log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
         if result is not Result.LOST:
             queue.finish(claimed, again)
         queue.record(kind(claimed.key), result, seconds)
@@ -92,7 +95,15 @@ def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> Non
         log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
 
 
-def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> tuple[Result, float | None]:
+def subject(key: Key) -> dict[str, object]:
+    """What the lines of a look at a key are about."""
+    names = ("repository", "model", "environment")
+    return {name: getattr(key, name) for name in names if hasattr(key, name)}
+
+
+def _attempt(
+    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], delivery: str = ""
+) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
     name = dump_key(claimed.key)
     services = services_of(claimed.key)
@@ -101,7 +112,7 @@ def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -
             return Result.SET_ASIDE, None
         queue.troubles.expect(*services)
         with _heartbeat(queue, claimed):
-            look(Desk(queue, claimed))
+            look(Desk(queue, claimed, delivery))
     except LostLock:
         return Result.LOST, None
     except NotYet as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -10,7 +11,10 @@ from bot.domain.actions import Action, StoreVerdict
 from bot.domain.happening import Happening, HappeningKind
 from bot.gateways.measurements import CHECKS, HAPPENINGS, TO_LIVE, TOUCHED, VERDICTS
 from bot.gateways.receivers import SLACK, WEBHOOK
+from bot.logs import about
 from bot.wiring import Gateways
+
+log = logging.getLogger("promotion-bot.worker")
 
 
 def measure_verdict(gateways: Gateways, repository: str, action: Action) -> None:
@@ -23,8 +27,11 @@ def measure_verdict(gateways: Gateways, repository: str, action: Action) -> None
 
 
 def tell(gateways: Gateways, happened: Iterable[Happening], now: datetime) -> None:
-    """Count what happened, and write down whom to tell. Nothing is sent here."""
+    """Log and count what happened, and write down whom to tell. Nothing is sent here."""
     for each in happened:
+        place = {"repository": each.repository, "model": each.model, "environment": each.environment}
+        with about(**place, version=each.version):
+            log.info("%s%s", each.kind.replace("_", " "), f" (#{each.pull_request})" if each.pull_request else "")
         _measure(gateways, each, now)
         _notify(gateways, each, now)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from bot import logs
 from bot.domain.errors import Misconfigured
 from bot.settings import Needs, Settings, load_settings
 
@@ -27,11 +27,9 @@ def prepared(needs: Needs = Needs.EVERYTHING, said: Mapping[str, str] | None = N
 
     `said` are variables that the command line sets instead of the environment.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    # Clients that log requests would log what is in their URLs.
-    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return load_settings({**os.environ, **(said or {})}, needs)
+    settings = load_settings({**os.environ, **(said or {})}, needs)
+    logs.configure(settings.log_format)
+    return settings
 
 
 def expect_free(host: str, port: int) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from bot import logs
 from bot.domain.errors import Misconfigured
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
@@ -57,6 +58,7 @@ def application() -> Gateway:
 
     _end_with_server()
     settings = load_settings(os.environ, Needs.WEBHOOKS)
+    logs.configure(settings.log_format)
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     app = create_app(settings, WorkQueue(connect(settings.redis_url)))
