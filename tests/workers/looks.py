@@ -17,6 +17,7 @@ import workers.process
 from bot.domain.errors import Unreachable
 from bot.domain.keys import Key, ModelKey, dump_key
 from bot.gateways.github.budget import Budget
+from bot.gateways.measurements import Measurements
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from workers.desk import Desk
@@ -26,7 +27,8 @@ def stand_in() -> None:
     """Have this process' worker take these looks instead of the real ones, without any gateway."""
     client = SimpleNamespace(prepare=lambda _repository: None, budget=Budget(None, ""))
     workers.jobs.look_at = look_at
-    workers.execution.gateways_of = workers.process.gateways_of = lambda _: SimpleNamespace(github_client=client)
+    gateways = SimpleNamespace(github_client=client, measurements=Measurements(None))
+    workers.execution.gateways_of = workers.process.gateways_of = lambda _: gateways
 
 
 def look_at(key: Key, desk: Desk, _gateways: object) -> None:
