@@ -10,6 +10,7 @@ from typing import Final
 import requests
 
 from bot.domain.errors import Unreachable
+from bot.gateways.mlflow_api import redacted
 
 _TIMEOUT: Final = 10  # seconds
 
@@ -24,7 +25,7 @@ def seconds_behind(url: str, clock: Callable[[], datetime]) -> float | None:
         with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
             said = answer.headers.get("Date", "")
     except requests.RequestException as error:
-        raise Unreachable(f"{url} could not be reached: {type(error).__name__}") from None
+        raise Unreachable(f"{redacted(url)} could not be reached: {type(error).__name__}") from None
     between = before + (clock() - before) / 2
     try:
         there = parsedate_to_datetime(said)

@@ -18,13 +18,14 @@ import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import redis
 
-from bot.domain.errors import LostLock
+from bot.domain.errors import LostLock, PromotionError
 from bot.domain.keys import PEOPLE_WAIT_FOR, Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.boards import Boards
 from bot.gateways.measurements import Measured, Sample, read
@@ -243,10 +244,11 @@ class WorkQueue:
 
     def delivery_of(self, key: Key) -> str:
         """The webhook's delivery that asked for a key last, and forgets it; empty where none did. For the log alone."""
-        with asked_of_redis(), self._redis.pipeline() as pipe:
+        with suppress(PromotionError), asked_of_redis(), self._redis.pipeline() as pipe:
             pipe.hget(DELIVERIES, dump_key(key))
             pipe.hdel(DELIVERIES, dump_key(key))
             return delivery_id((pipe.execute()[0] or b"").decode(errors="replace"))
+        return ""
 
     def request_at(self, key: Key, when: datetime) -> None:
         """Have the key looked at from `when` on, unless it is due earlier anyway.

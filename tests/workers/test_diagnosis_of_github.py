@@ -191,3 +191,10 @@ def test_a_clock_that_is_wrong_is_found_although_nobody_can_sign_in(
     assert clock.state is state
     # A second is what the header cannot tell.
     assert any(says.replace(str(abs(off)), str(abs(off) + wrong)) in clock.says for wrong in (-1, 0, 1))
+
+
+def test_a_password_in_an_address_is_not_shown(site: Site) -> None:
+    gateways = site.gateways(mlflow_tracking_uri="http://me:hunter2@127.0.0.1:9")
+    _, mlflow = look_at_clocks(gateways)
+    assert mlflow.state is State.AWAY
+    assert "hunter2" not in str(mlflow)
