@@ -78,21 +78,25 @@ def execute(key_text: str, token: str) -> None:
 
 def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
     """Begin, look, finish. What is unreachable is tried again later; what is refused is said and left alone."""
-    try:
-        if not queue.begin(claimed):
-            return
-        delivery = queue.delivery_of(claimed.key)
-        with about(delivery=delivery or None, job=claimed.token, **subject(claimed.key)):
-            started = time.monotonic()
-            result, again = _attempt(claimed, queue, look, delivery)
-            seconds = time.monotonic() - started
-            log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
+    with about(job=claimed.token, **subject(claimed.key)):
+        try:
+            if queue.begin(claimed):
+                _run_begun(claimed, queue, look)
+        except (Unreachable, Misconfigured) as error:
+            # The key stays this token's until the lease ends; then the dispatcher hands it out again.
+            log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
+
+
+def _run_begun(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
+    delivery = queue.delivery_of(claimed.key)
+    with about(delivery=delivery or None):
+        started = time.monotonic()
+        result, again = _attempt(claimed, queue, look, delivery)
+        seconds = time.monotonic() - started
+        log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
         if result is not Result.LOST:
             queue.finish(claimed, again)
         queue.record(kind(claimed.key), result, seconds)
-    except (Unreachable, Misconfigured) as error:
-        # The key stays this token's until the lease ends; then the dispatcher hands it out again.
-        log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
 
 
 def subject(key: Key) -> dict[str, object]:
@@ -102,7 +106,7 @@ def subject(key: Key) -> dict[str, object]:
 
 
 def _attempt(
-    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], delivery: str = ""
+    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], delivery: str
 ) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
     name = dump_key(claimed.key)
