@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bot import logs
 from bot.domain.errors import Misconfigured
 from bot.gateways.parent_process import end_with
 from bot.gateways.queue import WorkQueue
@@ -60,6 +61,7 @@ def application() -> Gateway:
 
     _end_with_server()
     settings = load_settings(os.environ, Needs.WEBHOOKS)
+    logs.configure(settings.log_format)
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     app = create_app(settings, WorkQueue(connect(settings.redis_url)))

@@ -260,7 +260,7 @@ def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytes
     assert worse.exit_code == 1
     assert "did you mean “at_least”" in worse.stdout
     monkeypatch.setenv("PROMOTION_PUBLIC_URL", "https://bot.example.com")
-    assert "MLflow webhook: there is none: run `promotion-bot webhooks sync`" in run("doctor").stdout
+    assert "MLflow webhook: there is none\n    → promotion-bot webhooks sync" in run("doctor").stdout
 
 
 @pytest.mark.parametrize(
