@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -12,7 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from bot.domain.happening import HappeningKind
 from bot.gateways.queue import RQ_QUEUES
+from bot.logs import LogFormat
 from charts import lint
 from tests.charts.rendering import (
     CHART,
@@ -37,6 +40,9 @@ SECRETS = {
     "PROMOTION_BOARD_TOKEN",
     "REDIS_URL",
     "VALKEY_PASSWORD",
+    "PROMOTION_NOTIFY_SLACK_URL",
+    "PROMOTION_NOTIFY_WEBHOOK_URL",
+    "PROMOTION_NOTIFY_WEBHOOK_SECRET",
 }
 # Where each variable of docs/operations.md is set; what has no value of its own is set like any other variable.
 SET_BY: dict[str, tuple[str, str, Any]] = {
@@ -59,13 +65,21 @@ SET_BY: dict[str, tuple[str, str, Any]] = {
     "PROMOTION_BOARD_TOKEN": ("web", "existingSecrets.board", "a-secret"),
     "PROMOTION_BOARD_USER_HEADER": ("web", "config.boardUserHeader", "X-User"),
     "PROMOTION_METRICS_PORT": ("web", "metrics.port", 9999),
+    "PROMOTION_DVC_ROOTS": ("worker", "config.dvcRoots", ["/srv/dvc"]),
+    "PROMOTION_DVC_HOSTS": ("worker", "config.dvcHosts", ["minio.internal:9000"]),
+    "PROMOTION_NOTIFY_SLACK_URL": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_WEBHOOK_URL": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_WEBHOOK_SECRET": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_EVENTS": ("worker", "config.notifyEvents", ["live", "drift"]),
+    "PROMOTION_LOG_FORMAT": ("web", "config.logFormat", "json"),
 }
 
 
 def documented_variables() -> set[str]:
-    """The variables of the table in docs/operations.md."""
+    """The variables of the services in the table of docs/operations.md."""
     table = (ROOT / "docs" / "operations.md").read_text().partition("## Settings\n")[2].partition("\n## ")[0]
-    firsts = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    firsts = [row[1] for row in rows if row[2].strip() != "commands"]
     return {name for first in firsts for name in re.findall(r"`([A-Z_]{5,})`", first)}
 
 
@@ -165,6 +179,19 @@ def test_every_variable_can_be_set(variable: str) -> None:
     role, path, value = SET_BY[variable]
     value = [{"name": variable, "value": "x"}] if value is None else value
     assert variable in variables(manifests(with_values(example("app"), path, value)), role)
+
+
+def test_the_chart_knows_the_events_that_there_are() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    config = schema["properties"]["config"]["properties"]
+    assert config["notifyEvents"]["items"]["enum"] == [kind.value for kind in HappeningKind]
+    assert config["logFormat"]["enum"] == ["", *LogFormat]
+
+
+def test_a_secret_need_not_hold_both_of_those_who_are_notified() -> None:
+    found = variables(manifests(with_values(example("app"), "existingSecrets.notifications", "chat")), "worker")
+    for name in ("PROMOTION_NOTIFY_SLACK_URL", "PROMOTION_NOTIFY_WEBHOOK_URL", "PROMOTION_NOTIFY_WEBHOOK_SECRET"):
+        assert found[name] == {"secretKeyRef": {"name": "chat", "key": name, "optional": True}}
 
 
 def test_probes_ask_what_the_service_answers() -> None:

@@ -44,4 +44,4 @@ def test_a_promotion_is_measured(world: House) -> None:
     assert {sample.labels for sample in measured[REQUESTS]} >= {("github", "2xx"), ("github", "3xx"), ("mlflow", "2xx")}
     assert [sample.labels for sample in measured[BUDGET]] == [("acme",)]
     assert len(measured[LAST_SWEEP]) == 1
-    assert WorkQueue(connection).boards.rows()[0]["cells"][0]["proposed_since"] is None
+    assert all(cell.proposed == () for cell in WorkQueue(connection).boards.rows()[0].cells)

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from bot.domain.board import Cell, Proposed
 from bot.domain.errors import Service
 from bot.domain.keys import ModelKey
-from bot.gateways.measurements import COUNTED, KEPT, REQUEST_SECONDS, REQUESTS, TO_LIVE, Measurements
+from bot.gateways.measurements import REQUEST_SECONDS, REQUESTS, TO_LIVE, Measurements
 from bot.gateways.queue import WorkQueue
+from tests.measuring import measure_everything
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 SUFFIXES = r"_(bucket|sum|count)$"
@@ -41,16 +42,7 @@ def shown(text: str) -> dict[str, frozenset[str]]:
 
 
 def test_the_page_and_the_documentation_name_the_same(web: FlaskClient, queue: WorkQueue, valkey: redis.Redis) -> None:
-    measured = Measurements(valkey)
-    for metric in (*COUNTED, *KEPT):
-        labels = tuple(f"some {label}" for label in metric.labels)
-        if metric in KEPT:
-            measured.keep(metric, 1.0, *labels)
-        elif metric.buckets:
-            measured.observe(metric, 1.0, *labels)
-        else:
-            measured.count(metric, *labels)
-    measured.flush()
+    measure_everything(Measurements(valkey))
     proposed = Proposed(version=2, pull_request=7, since=datetime.now(UTC), waits_for="its checks")
     queue.boards.show("acme/models", "fraud", (Cell("fraud", "staging", proposed=(proposed,)),))
     queue.record("Model", "done", 1.0)
