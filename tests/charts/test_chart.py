@@ -191,7 +191,7 @@ def test_the_chart_knows_the_events_that_there_are() -> None:
 def test_a_secret_need_not_hold_both_of_those_who_are_notified() -> None:
     found = variables(manifests(with_values(example("app"), "existingSecrets.notifications", "chat")), "worker")
     for name in ("PROMOTION_NOTIFY_SLACK_URL", "PROMOTION_NOTIFY_WEBHOOK_URL", "PROMOTION_NOTIFY_WEBHOOK_SECRET"):
-        assert found[name] == {"secretKeyRef": {"name": "chat", "key": name, "optional": True}}
+        assert found[name] == {"name": "chat", "key": name, "optional": True}
 
 
 def test_probes_ask_what_the_service_answers() -> None:
