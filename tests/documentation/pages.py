@@ -15,7 +15,11 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("docs/*.md"), ROOT / "examples" / "README.md"])
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "docs/*.md", "examples/**/*.md", "charts/**/*.md")
+    for path in ROOT.glob(pattern)
+)
 _MARK = re.compile(r"<!-- (not run|meanwhile): (.+?) -->\s*")
 
 
