@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from bot.domain.errors import Misconfigured
+from bot.domain.happening import HappeningKind
+from bot.logs import LogFormat
 from policies.durations import parse_duration
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,100}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", re.ASCII)
@@ -81,6 +83,7 @@ class Settings:
     redis_url: Secret | None = None
     sweep_interval: timedelta = _SWEEP
     public_url: str | None = None
+    internal_url: str | None = None
     data_dir: Path = field(default_factory=lambda: Path(_DATA_DIR).expanduser())
     queue_lease: timedelta = _LEASE
     board_tokens: tuple[Secret, ...] = ()
@@ -89,6 +92,17 @@ class Settings:
     dvc_roots: tuple[Path, ...] = ()
     dvc_hosts: tuple[str, ...] = ()
     bot_login: str | None = None
+    log_format: LogFormat | None = None
+    notify_slack_url: Secret | None = None
+    notify_webhook_url: Secret | None = None
+    notify_webhook_secret: Secret | None = None
+    notify_events: frozenset[HappeningKind] = frozenset(HappeningKind)
+
+    @property
+    def mlflow_delivers_to(self) -> str | None:
+        """The address for MLflow's webhooks, which may be another than the world's; None where neither is set."""
+        base = self.internal_url or self.public_url
+        return f"{base}/webhooks/mlflow" if base else None
 
 
 def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -> Settings:
@@ -107,6 +121,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         redis_url=reader.optional("REDIS_URL", None, _redis_url),
         sweep_interval=reader.optional("PROMOTION_SWEEP_INTERVAL", _SWEEP, _interval),
         public_url=reader.optional("PROMOTION_PUBLIC_URL", None, _url),
+        internal_url=reader.optional("PROMOTION_INTERNAL_URL", None, _url),
         data_dir=reader.optional("PROMOTION_DATA_DIR", None, _directory) or _directory(_DATA_DIR),
         queue_lease=reader.optional("PROMOTION_QUEUE_LEASE", _LEASE, _interval),
         board_tokens=reader.optional("PROMOTION_BOARD_TOKEN", (), _board_tokens),
@@ -115,7 +130,14 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         dvc_roots=reader.optional("PROMOTION_DVC_ROOTS", (), _roots),
         dvc_hosts=reader.optional("PROMOTION_DVC_HOSTS", (), _hosts),
         bot_login=reader.optional("PROMOTION_BOT_LOGIN", None, _login),
+        log_format=reader.optional("PROMOTION_LOG_FORMAT", None, _log_format),
+        notify_slack_url=reader.optional("PROMOTION_NOTIFY_SLACK_URL", None, _receiver),
+        notify_webhook_url=reader.optional("PROMOTION_NOTIFY_WEBHOOK_URL", None, _receiver),
+        notify_webhook_secret=reader.optional("PROMOTION_NOTIFY_WEBHOOK_SECRET", None, Secret),
+        notify_events=reader.optional("PROMOTION_NOTIFY_EVENTS", frozenset(HappeningKind), _events),
     )
+    if settings.notify_webhook_url is not None and settings.notify_webhook_secret is None:
+        reader.problems.append("PROMOTION_NOTIFY_WEBHOOK_SECRET is missing; for example: a long random text")
     if reader.problems:
         lines = "\n".join(f"  {problem}" for problem in reader.problems)
         raise Misconfigured(f"the environment does not say what promotion-bot needs:\n{lines}")
@@ -222,6 +244,33 @@ def _url(text: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"must be an address alone, without user, password, query and fragment; {example}")
     return text.rstrip("/")
+
+
+def _log_format(text: str) -> LogFormat:
+    if text not in set(LogFormat):
+        raise ValueError("is neither json nor text")
+    return LogFormat(text)
+
+
+def _receiver(text: str) -> Secret:
+    """An address whose path and query are secrets of their own, as those of Slack's are."""
+    example = "for example: https://hooks.slack.com/services/…"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and text.isprintable()
+    except ValueError:
+        usable = False
+    if not usable or " " in text:
+        raise ValueError(f"is not an http or https address; {example}")
+    return Secret(text)
+
+
+def _events(text: str) -> frozenset[HappeningKind]:
+    known = {kind.value for kind in HappeningKind}
+    names = {part.strip() for part in text.split(",") if part.strip()}
+    if wrong := sorted(names - known):
+        raise ValueError(f"names what never happens: {', '.join(wrong)}; there are {', '.join(sorted(known))}")
+    return frozenset(HappeningKind(name) for name in names)
 
 
 def _secrets(text: str) -> tuple[Secret, ...]:

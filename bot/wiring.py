@@ -17,7 +17,9 @@ from bot.gateways.dvc.remotes import Access
 from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository
+from bot.gateways.measurements import Measurements
 from bot.gateways.mlflow_api import preload as preload_registry
+from bot.gateways.outbox import Outbox
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
 from bot.settings import Secret, Settings, is_installation_token
@@ -33,9 +35,20 @@ class Gateways:
     _repositories: dict[str, Repository] = field(default_factory=dict)
 
     @cached_property
+    def measurements(self) -> Measurements:
+        """What this process measures."""
+        return Measurements(self.cache.connection)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Where notifications wait to be sent."""
+        return Outbox(self.cache.connection)
+
+    @cached_property
     def registry(self) -> Registry:
         """The model registry."""
-        return Registry(self.settings.mlflow_tracking_uri, self.settings.mlflow_registry_uri)
+        settings = self.settings
+        return Registry(settings.mlflow_tracking_uri, settings.mlflow_registry_uri, self.measurements.request)
 
     @cached_property
     def artifacts(self) -> Artifacts:
@@ -52,7 +65,9 @@ class Gateways:
         """GitHub, signed in as the bot, or as a person who looks at what the bot did."""
         settings, credentials = self.settings, self.settings.github_credentials
         bot = Login(settings.bot_login) if settings.bot_login and isinstance(credentials, Secret) else None
-        return GitHubClient(settings.github_api_url, credentials, self.cache, settings.repositories, bot)
+        return GitHubClient(
+            settings.github_api_url, credentials, self.cache, settings.repositories, bot, self.measurements
+        )
 
     def github(self, repository: str) -> Repository:
         """One deploy repository."""

@@ -63,6 +63,7 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
         ("PROMOTION_SWEEP_INTERVAL", "5"),
         ("PROMOTION_SWEEP_INTERVAL", "0s"),
         ("PROMOTION_PUBLIC_URL", "ftp://host"),
+        ("PROMOTION_INTERNAL_URL", "ftp://host"),
         ("PROMOTION_PUBLIC_URL", "https://host/?x=1"),
         ("PROMOTION_QUEUE_LEASE", "soon"),
         ("PROMOTION_BOARD_TOKEN", "hidden"),
@@ -96,6 +97,22 @@ def test_where_dvc_remotes_may_be_is_a_list(environ: Environ) -> None:
     assert settings.dvc_roots == (Path("/srv/dvc"), Path("/mnt/data"))
     assert settings.dvc_hosts == ("dvc.example.com", "minio:9000")
     assert (load_settings(environ).dvc_roots, load_settings(environ).dvc_hosts) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("public", "internal", "address"),
+    [
+        ("", "", None),
+        ("https://bot", "", "https://bot/webhooks/mlflow"),
+        ("https://bot", "http://bot.tools.svc", "http://bot.tools.svc/webhooks/mlflow"),
+        ("", "http://bot.tools.svc", "http://bot.tools.svc/webhooks/mlflow"),
+    ],
+)
+def test_mlflow_may_reach_the_service_by_another_address_than_the_world(
+    environ: Environ, public: str, internal: str, address: str | None
+) -> None:
+    settings = load_settings({**environ, "PROMOTION_PUBLIC_URL": public, "PROMOTION_INTERNAL_URL": internal})
+    assert settings.mlflow_delivers_to == address
 
 
 def test_several_problems_are_said_together(environ: Environ) -> None:

@@ -12,10 +12,13 @@ from bot.gateways.queue import Claimed, WorkQueue
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a look may do with the queue; `answered` are the services that answered it."""
+    """What a look may do with the queue. `delivery` is the webhook's that led to it; `answered` are the services that
+    answered it.
+    """
 
     queue: WorkQueue
     claimed: Claimed
+    delivery: str = ""
     answered: set[Service] = field(default_factory=set)
 
     def still_mine(self) -> None:
@@ -25,7 +28,7 @@ class Desk:
     def look_at(self, key: Key) -> None:
         """Queue another key, or this one once more after this run; it is as urgent as what led to it."""
         urgency = Urgency.PEOPLE if isinstance(key, CommentKey) else self.claimed.urgency
-        self.queue.request(key, urgency=urgency)
+        self.queue.request(key, urgency=urgency, delivery=self.delivery)
 
     def look_again(self, at: datetime) -> None:
         """Queue this key for a later moment."""

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from bot.domain.errors import Refused
 from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
-from bot.domain.releases import next_release, parse_release
+from bot.domain.releases import release_of
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import ChangeKind, Evaluation, Found
 from bot.gateways.artifacts import ArtifactDigest
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
-from policies.signatures import compare_signatures
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile
 from workers.evidence import EvidenceReader, ProposalHead, Question
 from workers.repository_view import RepositoryView
-
-RELEASE_TAG: Final = "promotion.release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +94,7 @@ class Evaluator:
 
         `known` are the entries of the model that the manifest and the record of judgements name.
         """
-        entries = tuple(known)
-        taken = {e.release: e.version for e in entries if e.release}
-        tagged = {v.tags[RELEASE_TAG]: v.version for v in self._model.versions if RELEASE_TAG in v.tags}
-        mine = next((e.release for e in entries if e.version == version.version and e.release), None)
-        if mine is not None:
-            return mine
-        owners = {**tagged, **taken}
-        for said in (version.tags.get(RELEASE_TAG), version.tags.get("release")):
-            if said and _is_release(said) and owners.get(said, version.version) == version.version:
-                return said
-        others = [(r, v) for r, v in owners.items() if _is_release(r) and v != version.version]
-        if not others:
-            return next_release(None, compare_signatures(None, None).level)
-        highest, holder = max(others, key=lambda item: parse_release(item[0]))
-        difference = compare_signatures(self._signature_of(holder), self._evidence.model_file(version).signature)
-        return next_release(highest, difference.level)
+        return release_of(self._model, version.version, known, self._signature_of)
 
     def _signature_of(self, version: int) -> Mapping[str, object] | None:
         registered = self._model.version(version)
@@ -150,11 +131,3 @@ def rules_at(
         return Rules(commit, environment, pipeline, policy(commit, environment))
     except InvalidDocument:
         return None
-
-
-def _is_release(text: str) -> bool:
-    try:
-        parse_release(text)
-    except ValueError:
-        return False
-    return True

@@ -27,6 +27,7 @@ from bot.domain.keys import (
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.gateways.troubles import MOST_FAILURES, Cause
+from bot.logs import about
 from bot.settings import Needs, Settings, load_settings
 from bot.wiring import Gateways, build
 from workers.desk import Desk
@@ -68,29 +69,48 @@ def execute(key_text: str, token: str) -> None:
         with gateways.serving(desk.claimed.urgency, desk.answered):
             look_at(desk.claimed.key, desk, gateways)
 
-    run(Claimed(parse_key(key_text), token), queue, look)
+    measured = gateways_of(settings).measurements
+    measured.forget()  # what the process that forked this one has not written yet
+    try:
+        run(Claimed(parse_key(key_text), token), queue, look)
+    finally:
+        measured.flush()
 
 
 def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
     """Begin, look, finish. What is unreachable is tried again later; what is refused is said and left alone."""
-    try:
-        if not queue.begin(claimed):
-            return
+    with about(job=claimed.token, **subject(claimed.key)):
+        try:
+            if queue.begin(claimed):
+                _run_begun(claimed, queue, look)
+        except (Unreachable, Misconfigured) as error:
+            # The key stays this token's until the lease ends; then the dispatcher hands it out again.
+            log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
+
+
+def _run_begun(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
+    delivery = queue.delivery_of(claimed.key)
+    with about(delivery=delivery or None):
         started = time.monotonic()
-        result, again = _attempt(claimed, queue, look)
+        result, again = _attempt(claimed, queue, look, delivery)
         seconds = time.monotonic() - started
         log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
         if result is not Result.LOST:
             queue.finish(claimed, again)
         queue.record(kind(claimed.key), result, seconds)
-    except (Unreachable, Misconfigured) as error:
-        # The key stays this token's until the lease ends; then the dispatcher hands it out again.
-        log.warning("key=%s: %s; it is looked at again when its lease has ended", dump_key(claimed.key), error)
 
 
-def _attempt(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> tuple[Result, float | None]:
+def subject(key: Key) -> dict[str, object]:
+    """What the lines of a look at a key are about."""
+    names = ("repository", "model", "environment")
+    return {name: getattr(key, name) for name in names if hasattr(key, name)}
+
+
+def _attempt(
+    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], delivery: str
+) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
-    name, desk = dump_key(claimed.key), Desk(queue, claimed)
+    name, desk = dump_key(claimed.key), Desk(queue, claimed, delivery)
     try:
         if _is_set_aside(claimed, queue):
             return Result.SET_ASIDE, None

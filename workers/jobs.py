@@ -25,8 +25,10 @@ from bot.domain.keys import (
 from bot.domain.naming import ref_safe
 from bot.domain.pipeline import Pipeline
 from bot.domain.promotion import decide
+from bot.domain.telling import happenings
 from bot.domain.versions import RegisteredModel
 from bot.gateways.github.client import GitHubRefusal
+from bot.gateways.measurements import LAST_SWEEP
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, Problem
 from workers.apply import Effects
@@ -39,6 +41,7 @@ from workers.observe import glance_at_model, observe_model
 from workers.observe_pull_request import problems_at
 from workers.projection import Sweep, show_model, show_problems
 from workers.repository_view import RepositoryView
+from workers.telling import measure_verdict, tell
 
 _PROBLEMS_TTL: Final = 7 * 86_400
 _HEARD_FOR: Final = timedelta(days=3)  # an older comment without an answer was meant for nobody here
@@ -107,8 +110,11 @@ def _converge_model(repository: str, model: str, desk: Desk, gateways: Gateways,
         return
     world = observe_model(view, model, gateways.registry.model(model), now)
     effects = Effects(view, desk, model)
-    for action in decide(world, now):
+    decided = decide(world, now)
+    for action in decided:
         effects.apply(action)
+        measure_verdict(gateways, repository, action)
+        tell(gateways, happenings(world, decided, action), now)
     show_model(desk.queue, world, now)
 
 
@@ -145,6 +151,7 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
     for rules in view.pipeline.pipeline.environments:
         if rules.group is not None:
             desk.look_at(EnvironmentKey(repository, rules.name))
+    gateways.measurements.keep(LAST_SWEEP, now.timestamp(), repository)
 
 
 def _registered_models(view: RepositoryView) -> tuple[RegisteredModel, ...]:

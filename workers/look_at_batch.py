@@ -12,6 +12,7 @@ from bot.domain.keys import ModelKey
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
 from bot.domain.pull_requests import CheckState, PullRequest
+from bot.domain.telling import batch_happenings
 from bot.domain.world import Observation
 from workers.apply import Effects
 from workers.desk import Desk
@@ -19,6 +20,7 @@ from workers.look_at_pull_request import decide_gates
 from workers.observe import evaluate_versions, glance_at_model
 from workers.observe_pull_request import PullRequestObserver
 from workers.repository_view import RepositoryView
+from workers.telling import tell
 
 
 def look_at_batch(view: RepositoryView, rules: Environment, desk: Desk, now: datetime) -> None:
@@ -27,6 +29,7 @@ def look_at_batch(view: RepositoryView, rules: Environment, desk: Desk, now: dat
     effects = Effects(view, desk)
     for action in decide_batch(batch, now):
         effects.apply(action)
+        tell(view.gateways, batch_happenings(view.name, action), now)
     if rules.merge is Merge.AUTO and batch.open_groups and not batch.conflicts:
         _merge_if_green(view, rules, batch.open_groups[-1], effects, now)
 

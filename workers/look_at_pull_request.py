@@ -23,6 +23,7 @@ from bot.domain.gates import (
 )
 from bot.domain.keys import ModelKey
 from bot.domain.pull_requests import CheckState, PullRequest
+from bot.domain.telling import waiting
 from bot.gateways.github.comments import digest_of
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument
@@ -32,6 +33,7 @@ from workers.desk import Desk
 from workers.observe_pull_request import PullRequestObserver, observe_repair
 from workers.projection import show_gates
 from workers.repository_view import RepositoryView
+from workers.telling import tell
 
 _BACKTESTED: Final = timedelta(days=90)
 _MOST_BACKTESTED: Final = 200  # versions, the newest: each can cost two requests to MLflow
@@ -60,9 +62,11 @@ def look_at_pull_request(
     view.know(pull)
     observer = PullRequestObserver(view, now)
     effects = Effects(view, desk)
+    observed = None
     if pull.is_open:
         decided = decide_gates(view, observer, pull, now)
         show_gates(desk.queue, repository, number, decided.gates)
+        observed = decided.observed
         actions = open_actions(view, observer, pull, decided, writing)
         for commit in github.git.queued(number):
             actions += _check_actions(view, commit, gates(observer.observe_queued(pull, commit), now))
@@ -71,6 +75,8 @@ def look_at_pull_request(
         actions = _closed_actions(view, observer, pull)
     for action in actions:
         effects.apply(action)
+        if observed is not None:
+            tell(gateways, waiting(repository, observed, action), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
 from workers.alive import worker_name
 from workers.execution import TookTooLong, gateways_of, give_back, open_queue
+from workers.notifier import is_wanted, run_notifier
 from workers.queued_job import ENTRY, JOB_LIMIT, KEEP_FAILURE, KEEP_RESULT, QueuedLook
 
 log = logging.getLogger("promotion-bot.worker")
@@ -86,6 +87,7 @@ class KeyWorker(Worker):
         for repository in self.settings.repositories:
             with contextlib.suppress(PromotionError):  # the job says it, where it matters
                 gateways_of(self.settings).github_client.prepare(repository)
+        gateways_of(self.settings).measurements.flush()
         super().execute_job(job, queue)
 
     def handle_work_horse_killed(self, job: Any, _pid: int, ret_val: int, rusage: Any) -> None:  # noqa: ANN401
@@ -267,6 +269,8 @@ def add_workers(supervisor: Supervisor, settings: Settings, workers: int) -> Non
     """Run the scheduler and `workers` RQ workers; what is slow to import is imported once, before they fork."""
     export(settings)
     supervisor.add("scheduler", lambda: run_scheduler(settings))
+    if is_wanted(settings):
+        supervisor.add("notifier", lambda: run_notifier(settings))
     wiring.preload()
     importlib.import_module(LOOKS)
     for number in range(workers):

@@ -19,6 +19,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "download": "A model's files, verified against the manifest's digest.",
     "drift": "Where the registry differs from what was merged.",
     "history": "Who promoted what, when, why, on what evidence.",
+    "init": "The first pull request of a deploy repository: what is live today, and a pipeline to begin with.",
     "lineage": "Where a version comes from and where it went.",
     "policy": "Check, test, explain and backtest policies.",
     "promote": "Open the pull request for a version under your own GITHUB_TOKEN.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
@@ -21,10 +22,12 @@ def command(as_json: bool) -> None:
 
     found = list(diagnose(without_queue(settings)))
     if as_json:
-        output.print_json([{"what": each.what, "state": each.state.value, "says": each.says} for each in found])
+        output.print_json([asdict(each) for each in found])
     else:
         for each in found:
             click.echo(f"{_SIGNS[each.state]} {each.what}: {each.says}")
+            if each.mend:
+                click.echo(f"    → {each.mend}")
     states = {each.state for each in found}
     if State.BAD in states:
         sys.exit(EXIT_REFUSED)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import click
 
+from bot import logs
 from bot.domain.errors import Misconfigured
 from bot.settings import Needs, Settings, load_settings
 
@@ -22,13 +22,14 @@ def address(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")(command)
 
 
-def prepared(needs: Needs = Needs.EVERYTHING) -> Settings:
-    """The settings, and logging as a service wants it: a line an event on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    # Clients that log requests would log what is in their URLs.
-    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return load_settings(os.environ, needs)
+def prepared(needs: Needs = Needs.EVERYTHING, said: Mapping[str, str] | None = None) -> Settings:
+    """The settings, and logging as a service wants it: a line an event on standard error.
+
+    `said` are variables that the command line sets instead of the environment.
+    """
+    settings = load_settings({**os.environ, **(said or {})}, needs)
+    logs.configure(settings.log_format)
+    return settings
 
 
 def expect_free(host: str, port: int) -> None:

@@ -19,13 +19,13 @@ def command() -> None:
 def sync(as_json: bool) -> None:
     """Create the MLflow webhook, or repair it."""
     settings = options.prepared(Needs.WEBHOOKS | Needs.REGISTRY)
-    if settings.public_url is None:
+    url = settings.mlflow_delivers_to
+    if url is None:
         raise Misconfigured("PROMOTION_PUBLIC_URL is missing: it is the address that MLflow delivers to")
     from bot.gateways.mlflow_api import MlflowApi
     from bot.gateways.mlflow_webhooks import ensure_webhook
 
     api = MlflowApi(settings.mlflow_tracking_uri, settings.mlflow_registry_uri)
-    url = f"{settings.public_url}/webhooks/mlflow"
     state = ensure_webhook(api, "promotion-bot", url, settings.mlflow_webhook_secrets[0].reveal())
     if as_json:
         output.print_json({"url": url, "webhook_id": state.webhook_id, "changes": list(state.changes)})

@@ -84,6 +84,20 @@ def new_manifest() -> str:
     return "# What should be live.\napiVersion: promotion-bot/v1\nkind: ModelVersions\nmodels: {}\n"
 
 
+def manifest_of(entries: Mapping[tuple[str, str], Entry], order: Sequence[str] = ()) -> str:
+    """The text of a manifest with these entries: models sorted, environments in `order`."""
+    ranks = {name: rank for rank, name in enumerate(order)}
+    lines: list[str] = []
+    for model in sorted({model for model, _ in entries}):
+        lines.append(f"  {_key(model)}:")
+        rows = [(environment, entry) for (name, environment), entry in entries.items() if name == model]
+        for environment, entry in sorted(rows, key=lambda row: (ranks.get(row[0], len(ranks)), row[0])):
+            lines += [f"    {_key(environment)}:", *_fields(entry, "      ")]
+    if not lines:
+        return new_manifest()
+    return _checked(new_manifest().replace(" {}\n", "\n") + "\n".join(lines) + "\n", entries)
+
+
 def set_entry(text: str, model: str, environment: str, entry: Entry, order: Sequence[str] = ()) -> str:
     """`text` with one entry set; every byte that does not belong to the entry stays.
 

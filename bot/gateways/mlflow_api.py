@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,15 +64,23 @@ def preload() -> None:
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
+Heard = Callable[[str, str, float], None]  # which service, how it answered, after how many seconds
+
+
+def unheard(_service: str, _status: str, _seconds: float) -> None:
+    """Nobody measures."""
+
+
 class MlflowApi:
     """A tracking server and its registry; they are one server unless `registry_uri` names another.
 
     Credentials come from MLflow's own variables (https://mlflow.org/docs/latest/self-hosting/security/basic-http-auth/).
     """
 
-    def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None, heard: Heard = unheard) -> None:
         self.tracking_uri: Final = tracking_uri
         self.registry_uri: Final = registry_uri or tracking_uri
+        self._heard = heard
         self._client: MlflowClient | None = None
         self._lock = threading.Lock()
         self.answered: Final[set[Service]] = set()  # since somebody emptied it
@@ -89,6 +98,19 @@ class MlflowApi:
 
     @contextmanager
     def asked_to(self, task: str) -> Iterator[MlflowClient]:
+        """As `_asked_to`, measured as one request, however many MLflow's client makes of it."""
+        started, status = time.perf_counter(), "2xx"
+        try:
+            with self._asked_to(task) as client:
+                yield client
+        except PromotionError as error:
+            status = "none" if isinstance(error, Unreachable) else "4xx"
+            raise
+        finally:
+            self._heard("mlflow", status, time.perf_counter() - started)
+
+    @contextmanager
+    def _asked_to(self, task: str) -> Iterator[MlflowClient]:
         """The client, for one thing asked of it; what goes wrong is raised as the product's errors.
 
         `task` completes "MLflow was asked to …". Raises Missing for what does not exist, Refused for what MLflow

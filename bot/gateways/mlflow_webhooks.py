@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from bot.domain.errors import Misconfigured, Refused, Unreachable
-from bot.gateways.mlflow_api import MlflowApi, redacted
+from bot.gateways.mlflow_api import MlflowApi, redacted, summary
 
 if TYPE_CHECKING:
     from mlflow.entities.webhook import Webhook, WebhookEvent, WebhookEventStr
@@ -69,6 +69,25 @@ def inspect_webhook(api: MlflowApi, name: str, url: str, events: Collection[str]
     found += [] if has == set(events) else ["its events are not those that the bot needs"]
     found += [] if first.status.is_active() else ["it is switched off"]
     return (*found, *(f"there is a double of it, {double.webhook_id}" for double in doubles))
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a delivery that MLflow was asked to make was answered: a status, or why there is none."""
+
+    status: int | None
+    error: str = ""
+
+
+def try_webhook(api: MlflowApi, name: str) -> Tried:
+    """Have MLflow deliver an example by the webhook called `name`, which must be there; it names a made-up model."""
+    with api.asked_to(f"try the webhook {name!r}") as client:
+        first = min(
+            (webhook for webhook in _webhooks(api) if webhook.name == name),
+            key=lambda webhook: (webhook.creation_timestamp, webhook.webhook_id),
+        )
+        result = client.test_webhook(first.webhook_id)
+    return Tried(result.response_status, summary(Exception(result.error_message or "no reason given")))
 
 
 def _webhooks(api: MlflowApi) -> list[Webhook]:

@@ -14,7 +14,7 @@ import yaml
 from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel, VersionStatus, copied_version
 from bot.gateways.artifacts import LONGEST_COPY_CHAIN, Artifacts, logged_model_id
-from bot.gateways.mlflow_api import Missing, MlflowApi, pages_of
+from bot.gateways.mlflow_api import Heard, Missing, MlflowApi, pages_of, unheard
 from bot.gateways.mlflow_api import preload as preload
 from policies.documents import MAX_DEPTH
 from policies.evidence import Metric, Run, RunStatus, VersionEvidence
@@ -63,8 +63,8 @@ class Registry(MlflowApi):
     where it says no, `Missing` among that for a model or version that is gone.
     """
 
-    def __init__(self, tracking_uri: str, registry_uri: str | None = None) -> None:
-        super().__init__(tracking_uri, registry_uri)
+    def __init__(self, tracking_uri: str, registry_uri: str | None = None, heard: Heard = unheard) -> None:
+        super().__init__(tracking_uri, registry_uri, heard)
         self._artifacts = Artifacts(self)
 
     def models(self) -> tuple[RegisteredModel, ...]:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,15 +26,25 @@ class MlflowServer:
     """`mlflow server` with one worker, its database and artifacts below `directory`; a context manager.
 
     With `webhooks` on, it delivers to plain http and to addresses of this machine, which MLflow refuses by default.
+    `options` are further arguments of the command, `settings` further variables of its environment.
     The same directory started again has the same content, at the same port.
     """
 
-    def __init__(self, directory: Path, *, allow_webhooks: bool = True, port: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        allow_webhooks: bool = True,
+        port: int | None = None,
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory: Final = directory
         self.port: Final = port or free_port()
         self.url: Final = f"http://127.0.0.1:{self.port}"
         self.artifacts: Final = directory / "artifacts"
         self.log: Final = directory / "mlflow.log"
+        self._options: Final = tuple(options)
         self.process: subprocess.Popen[bytes] | None = None
         self._webhook_settings = (
             {
@@ -44,7 +55,7 @@ class MlflowServer:
             }
             if allow_webhooks
             else {}
-        )
+        ) | dict(settings or {})
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,6 +117,7 @@ class MlflowServer:
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--backend-store-uri", f"sqlite:///{self.directory / 'mlflow.db'}"),
             *("--artifacts-destination", str(self.artifacts), "--workers", "1"),
+            *self._options,
         ]
 
     def _environment(self) -> dict[str, str]:

@@ -13,7 +13,8 @@ from flask import Flask, Response, request
 
 from bot.domain.errors import PromotionError
 from bot.domain.keys import Key, Urgency
-from bot.gateways.queue import WorkQueue
+from bot.gateways.queue import WorkQueue, delivery_id
+from bot.logs import about
 from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
 from bot.web.answers import answer, answer_everywhere
@@ -98,6 +99,7 @@ class _Source:
     """One sender of webhooks."""
 
     name: str
+    delivery: str  # the header that holds the delivery's id
     limit: int  # bytes
     is_signed: Callable[[bytes], bool]
     unsigned: str  # what to tell a sender whose signature is missing or wrong
@@ -117,6 +119,7 @@ def _github(settings: Settings) -> _Source:
 
     return _Source(
         "github",
+        "X-GitHub-Delivery",
         github_webhook.LIMIT,
         lambda body: github_signed(
             body, request.headers.get("X-Hub-Signature-256", ""), settings.github_webhook_secrets
@@ -145,6 +148,7 @@ def _mlflow(settings: Settings) -> _Source:
 
     return _Source(
         "mlflow",
+        "X-MLflow-Delivery-Id",
         mlflow_webhook.LIMIT,
         is_signed,
         "X-MLflow-Signature is missing or wrong, or X-MLflow-Timestamp is more than 5 minutes off: "
@@ -155,12 +159,14 @@ def _mlflow(settings: Settings) -> _Source:
 
 def _acknowledge(source: _Source, queue: WorkQueue) -> Response:
     started = time.perf_counter()
-    name, response = _settle(source, queue)
+    delivery = delivery_id(request.headers.get(source.delivery, ""))
+    with about(delivery=delivery or None):
+        name, response = _settle(source, queue, delivery)
     metrics.count(source.name, name, response.status_code, time.perf_counter() - started)
     return response
 
 
-def _settle(source: _Source, queue: WorkQueue) -> tuple[str, Response]:
+def _settle(source: _Source, queue: WorkQueue, delivery: str) -> tuple[str, Response]:
     """The event's name and the answer. Who cannot sign learns nothing but how large a body may be."""
     name = "unknown"
     try:
@@ -173,7 +179,7 @@ def _settle(source: _Source, queue: WorkQueue) -> tuple[str, Response]:
         name = event.name
         if not event.keys:
             return name, answer(200, "nothing to do")
-        queue.request(*event.keys, urgency=event.urgency)
+        queue.request(*event.keys, urgency=event.urgency, delivery=delivery)
     except TooLarge:
         return name, _refused(source, 413, f"the body is larger than {source.limit} bytes")
     except Malformed as error:

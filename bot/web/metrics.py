@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Final
 
@@ -16,12 +18,13 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import multiprocess as shared
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bot.domain.board import MatterKind
+from bot.domain.board import Cell, MatterKind
 from bot.domain.errors import PromotionError
+from bot.gateways.measurements import KEPT, Measured, Sample
 from bot.gateways.queue import WorkQueue
 from bot.gateways.troubles import Standing
 
@@ -124,6 +127,7 @@ class _QueueCollector(Collector):
             yield jobs
             yield seconds
             yield from self._board()
+            yield from self._measured()
 
     def _troubles(self) -> Iterator[Metric]:
         away = GaugeMetricFamily(
@@ -144,14 +148,54 @@ class _QueueCollector(Collector):
         labels = ["repository", "environment"]
         drifting = GaugeMetricFamily("promotion_drifting", "Models that differ from what was merged.", labels=labels)
         held = GaugeMetricFamily("promotion_held", "Models that are on hold.", labels=labels)
-        counts: dict[tuple[str, str], list[int]] = {}
+        proposed = GaugeMetricFamily("promotion_proposals", "Open proposals.", labels=labels)
+        oldest = GaugeMetricFamily(
+            "promotion_proposals_oldest_since_seconds", "Since when the oldest is open, in Unix time.", labels=labels
+        )
+        counts: dict[tuple[str, str], _Counts] = {}
         for row in self._queue.boards.rows():
             for cell in row.cells:
-                count = counts.setdefault((row.repository, cell.environment), [0, 0])
-                count[0] += cell.has(MatterKind.DRIFTING)
-                count[1] += cell.hold is not None
-        for (repository, environment), (drifts, holds) in sorted(counts.items()):
-            drifting.add_metric([repository, environment], drifts)
-            held.add_metric([repository, environment], holds)
-        yield drifting
-        yield held
+                counts.setdefault((row.repository, cell.environment), _Counts()).add(cell)
+        for (repository, environment), count in sorted(counts.items()):
+            drifting.add_metric([repository, environment], count.drifting)
+            held.add_metric([repository, environment], count.held)
+            proposed.add_metric([repository, environment], count.proposed)
+            if count.oldest is not None:
+                oldest.add_metric([repository, environment], count.oldest.timestamp())
+        yield from (drifting, held, proposed, oldest)
+
+    def _measured(self) -> Iterator[Metric]:
+        for metric, samples in self._queue.measured().items():
+            yield _family(metric, samples)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What the cells of one repository and environment add up to; `oldest` is when their first proposal was opened."""
+
+    drifting: int = 0
+    held: int = 0
+    proposed: int = 0
+    oldest: datetime | None = None
+
+    def add(self, cell: Cell) -> None:
+        """Take one model's cell."""
+        self.drifting += cell.has(MatterKind.DRIFTING)
+        self.held += cell.hold is not None
+        self.proposed += len(cell.proposed)
+        opened = [proposed.since for proposed in cell.proposed]
+        self.oldest = min(opened if self.oldest is None else [*opened, self.oldest], default=None)
+
+
+def _family(metric: Measured, samples: Iterable[Sample]) -> Metric:
+    """A metric as Prometheus' client draws it."""
+    if metric.buckets:
+        histogram = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for sample in samples:
+            histogram.add_metric(sample.labels, list(sample.buckets.items()), sample.value)
+        return histogram
+    kind = GaugeMetricFamily if metric in KEPT else CounterMetricFamily
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for sample in samples:
+        family.add_metric(sample.labels, sample.value)
+    return family

@@ -9,10 +9,12 @@ import os
 import signal
 import tempfile
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bot import logs
 from bot.domain.errors import Misconfigured
 from bot.gateways.parent_process import end_with
 from bot.gateways.queue import WorkQueue
@@ -22,6 +24,7 @@ from bot.web.gateway import Gateway
 
 PROCESSES: Final = 2
 _MEASURE_AGAIN: Final = 1.0  # seconds
+_LOOK_AGAIN: Final = 0.2  # seconds
 
 log = logging.getLogger("promotion-bot.web")
 
@@ -37,9 +40,7 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
         Path(folder).chmod(0o700)
         # Read by prometheus_client when it is imported, which is why nothing here imports it earlier.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        if settings.metrics_port is not None:
-            threading.Thread(target=_keep_measuring, args=(host, settings.metrics_port), daemon=True).start()
-        Granian(
+        server = Granian(
             "bot.web.server:application",
             address=host,
             port=port,
@@ -50,7 +51,9 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
             workers_kill_timeout=10,  # one that is told to stop while it starts may not hear it
             log_access=False,
             websockets=False,
-        ).serve()
+        )
+        with _measured(host, settings.metrics_port):
+            server.serve()
 
 
 def application() -> Gateway:
@@ -60,6 +63,7 @@ def application() -> Gateway:
 
     _end_with_server()
     settings = load_settings(os.environ, Needs.WEBHOOKS)
+    logs.configure(settings.log_format)
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     app = create_app(settings, WorkQueue(connect(settings.redis_url)))
@@ -67,18 +71,38 @@ def application() -> Gateway:
     return Gateway(app.wsgi_app, {"/webhooks/github": github_webhook.LIMIT, "/webhooks/mlflow": mlflow_webhook.LIMIT})
 
 
-def _keep_measuring(host: str, port: int) -> None:
+@contextmanager
+def _measured(host: str, port: int | None) -> Iterator[None]:
+    """Have Prometheus answered on a port of its own, if there is to be one."""
+    if port is None:
+        yield
+        return
+    stopped = threading.Event()
+    keeper = threading.Thread(target=_keep_measuring, args=(host, port, stopped), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        keeper.join()  # a thread that still logs while the interpreter ends would crash it
+
+
+def _keep_measuring(host: str, port: int, stopped: threading.Event) -> None:
     """Run the process that answers Prometheus, and another one whenever it ends.
 
     Spawned, and not a thread of this process: Granian forks its workers.
     """
     measuring = multiprocessing.get_context("spawn")
-    while True:
+    while not stopped.is_set():
         process = measuring.Process(target=_serve_metrics, args=(host, port), daemon=True)
         process.start()
+        while process.is_alive() and not stopped.is_set():
+            process.join(_LOOK_AGAIN)
+        if not stopped.is_set():
+            log.error("the process for metrics ended (exit code %s); starting it again", process.exitcode)
+            stopped.wait(_MEASURE_AGAIN)
+        process.kill()
         process.join()
-        log.error("the process for metrics ended (exit code %s); starting it again", process.exitcode)
-        time.sleep(_MEASURE_AGAIN)
 
 
 def _serve_metrics(host: str, port: int) -> None:

@@ -24,6 +24,9 @@ SECRETS = {
     "PROMOTION_BOARD_TOKEN": "t" * 20,
     "VALKEY_PASSWORD": "a1b2c3",
     "REDIS_URL": "redis://127.0.0.1:9/0",
+    "PROMOTION_NOTIFY_SLACK_URL": "https://hooks.slack.example.com/services/of/nobody",
+    "PROMOTION_NOTIFY_WEBHOOK_URL": "https://receiver.example.com/promotions",
+    "PROMOTION_NOTIFY_WEBHOOK_SECRET": "notifications-new",
 }
 _CONTAINED = ("unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child")
 _READ_ONLY = 'mount -o remount,bind,ro / && mount -t tmpfs tmpfs "$TMPDIR" && exec "$@"'

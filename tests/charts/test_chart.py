@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from pathlib import Path
@@ -12,7 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from bot.domain.happening import HappeningKind
 from bot.gateways.queue import RQ_QUEUES
+from bot.logs import LogFormat
 from charts import lint
 from tests.charts.rendering import (
     CHART,
@@ -37,6 +40,9 @@ SECRETS = {
     "PROMOTION_BOARD_TOKEN",
     "REDIS_URL",
     "VALKEY_PASSWORD",
+    "PROMOTION_NOTIFY_SLACK_URL",
+    "PROMOTION_NOTIFY_WEBHOOK_URL",
+    "PROMOTION_NOTIFY_WEBHOOK_SECRET",
 }
 # Where each variable of docs/operations.md is set; what has no value of its own is set like any other variable.
 SET_BY: dict[str, tuple[str, str, Any]] = {
@@ -54,6 +60,7 @@ SET_BY: dict[str, tuple[str, str, Any]] = {
     "REDIS_URL": ("worker", "existingSecrets.redis", "a-secret"),
     "PROMOTION_SWEEP_INTERVAL": ("worker", "config.sweepInterval", "90s"),
     "PROMOTION_PUBLIC_URL": ("web", "config.publicUrl", "https://promotion.example.com"),
+    "PROMOTION_INTERNAL_URL": ("worker", "config.internalUrl", "http://promotion-bot.tools.svc:8080"),
     "PROMOTION_DATA_DIR": ("worker", "worker.extraEnv", None),
     "PROMOTION_QUEUE_LEASE": ("worker", "config.queueLease", "1m"),
     "PROMOTION_BOARD_TOKEN": ("web", "existingSecrets.board", "a-secret"),
@@ -61,6 +68,11 @@ SET_BY: dict[str, tuple[str, str, Any]] = {
     "PROMOTION_METRICS_PORT": ("web", "metrics.port", 9999),
     "PROMOTION_DVC_ROOTS": ("worker", "config.dvcRoots", ["/srv/dvc"]),
     "PROMOTION_DVC_HOSTS": ("worker", "config.dvcHosts", ["minio.internal:9000"]),
+    "PROMOTION_NOTIFY_SLACK_URL": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_WEBHOOK_URL": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_WEBHOOK_SECRET": ("worker", "existingSecrets.notifications", "a-secret"),
+    "PROMOTION_NOTIFY_EVENTS": ("worker", "config.notifyEvents", ["live", "drift"]),
+    "PROMOTION_LOG_FORMAT": ("web", "config.logFormat", "json"),
 }
 
 
@@ -168,6 +180,19 @@ def test_every_variable_can_be_set(variable: str) -> None:
     role, path, value = SET_BY[variable]
     value = [{"name": variable, "value": "x"}] if value is None else value
     assert variable in variables(manifests(with_values(example("app"), path, value)), role)
+
+
+def test_the_chart_knows_the_events_that_there_are() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    config = schema["properties"]["config"]["properties"]
+    assert config["notifyEvents"]["items"]["enum"] == [kind.value for kind in HappeningKind]
+    assert config["logFormat"]["enum"] == ["", *LogFormat]
+
+
+def test_a_secret_need_not_hold_both_of_those_who_are_notified() -> None:
+    found = variables(manifests(with_values(example("app"), "existingSecrets.notifications", "chat")), "worker")
+    for name in ("PROMOTION_NOTIFY_SLACK_URL", "PROMOTION_NOTIFY_WEBHOOK_URL", "PROMOTION_NOTIFY_WEBHOOK_SECRET"):
+        assert found[name] == {"name": "chat", "key": name, "optional": True}
 
 
 def test_probes_ask_what_the_service_answers() -> None:

@@ -16,14 +16,16 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.domain.board import Cell, Matter, MatterKind
+from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.errors import Service
 from bot.domain.keys import ModelKey, RepositoryKey
+from bot.gateways.measurements import Measurements
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Secret, load_settings
 from bot.web.app import create_app
 from tests.charts.rendering import CHART, ROOT, example, manifests, the
+from tests.measuring import measure_everything
 from tests.tools import is_missing
 from tests.web.payloads import github, push
 
@@ -53,9 +55,11 @@ def exported(valkey_url: Secret) -> Mapping[str, set[str]]:
         "fraud",
         "production",
         since=datetime.now(UTC),
-        matters=(Matter(MatterKind.DRIFTING, "the alias", "Put it back."),),
+        proposed=(Proposed(version=2, pull_request=7, since=datetime.now(UTC), waits_for="an approval"),),
+        matters=(Matter(MatterKind.DRIFTING, "the alias names v1", "Put it back."),),
     )
     queue.boards.show("acme/models", "fraud", [cell])
+    measure_everything(Measurements(queue.connection))
     secrets = {"MLFLOW_WEBHOOK_SECRET": "mlflow-new", "GITHUB_WEBHOOK_SECRET": "github-new"}
     settings = load_settings({**secrets, "PROMOTION_REPOSITORIES": "acme/models"}, Needs.WEBHOOKS)
     web = create_app(settings, queue).test_client()

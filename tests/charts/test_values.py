@@ -125,10 +125,10 @@ def _others(default: object) -> tuple[object, ...]:
             return (default + 1,)
         case str():
             digest = f"sha256:{'f' * 64}"
-            return ("other", "https://other", "3m", "7", "3Gi", digest, "host:1", "hpa", "prometheus", "DoNotSchedule",
-                    "ScheduleAnyway", "Always", "NodePort")  # fmt: skip
+            return ("other", "https://other", "3m", "7", "3Gi", digest, "host:1", "hpa", "prometheus", "json",
+                    "DoNotSchedule", "ScheduleAnyway", "Always", "NodePort")  # fmt: skip
         case list():
-            return (["other"], ["other/models"], [{"name": "OTHER"}], [7], ["/other"], ["PromotionBotDown"])
+            return (["other"], ["other/models"], [{"name": "OTHER"}], [7], ["/other"], ["live"], ["PromotionBotDown"])
         case _:
             return ({"other": "thing"},)
 

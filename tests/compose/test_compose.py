@@ -116,6 +116,7 @@ def test_everything_comes_up_and_promotes_a_model(
     app, repository = people_and_repository(github, None, dotenv["GITHUB_WEBHOOK_SECRET"])
     key = app.private_key_pem.replace("\n", "\\n")
     bot = {"GITHUB_API_URL": github.api_url, "GITHUB_APP_ID": str(app.id), "GITHUB_APP_PRIVATE_KEY": key}
+    bot["PROMOTION_PUBLIC_URL"] = "http://web:8080"
     with Outside(read({**dotenv, **bot}), tmp_path) as outside:
         outside.start_object_store()
         outside.start("valkey")
@@ -128,6 +129,7 @@ def test_everything_comes_up_and_promotes_a_model(
         outside.start("mlflow")
         outside.start("web")
         outside.wait_until_healthy("web")
+        app.webhook_url = f"http://{outside.address('web')}/webhooks/github"
         outside.wait_until_healthy("mlflow")
         assert not outside.is_healthy("worker")
         outside.start("worker")

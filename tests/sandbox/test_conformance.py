@@ -66,6 +66,9 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     token = as_app("POST", f"/app/installations/{installation['id']}/access_tokens", m.InstallationToken)["token"]
     bot = Client(github.api_url, token, alice.seen)
 
+    as_app("GET", "/app/hook/config", m.WebhookConfig)
+    hook = repository.add_hook("http://127.0.0.1:9/hook", "secret")
+
     alice("GET", "/user", m.PublicUser)
     alice("GET", f"{REPO}/collaborators/bob/permission", m.RepositoryCollaboratorPermission)
     alice("GET", f"{REPO}/collaborators/bob", None)
@@ -132,6 +135,10 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     alice("DELETE", f"{REPO}/issues/comments/{comment}", None)
     bot("PATCH", f"{REPO}/issues/{issue}", m.Issue, state="closed")
     repository.push({"versions.yaml": "models: {b: 2}\n"})
+    github.webhooks.wait()
+    assert as_app("GET", "/app/hook/deliveries", list[m.HookDeliveryItem])
+    alice("GET", f"{REPO}/hooks", list[m.Hook])
+    assert alice("GET", f"{REPO}/hooks/{hook.id}/deliveries", list[m.HookDeliveryItem])
 
     assert [route for route in _routes() if not any(_hits(route, call) for call in alice.seen)] == []
     events = {delivery.event for delivery in github.webhooks.deliveries}

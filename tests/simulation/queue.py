@@ -109,10 +109,13 @@ class SimulatedQueue:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def request(self, *keys: Key, urgency: Urgency | None = None) -> None:
+    def request(self, *keys: Key, urgency: Urgency | None = None, delivery: str = "") -> None:
         self._ask(
             "ask for " + ", ".join(map(dump_key, keys)), lambda: [self._due(key, self._now + _ASAP) for key in keys]
         )
+
+    def delivery_of(self, key: Key) -> str:
+        return ""
 
     def request_at(self, key: Key, when: datetime) -> None:
         self._ask(f"ask for {dump_key(key)} later", lambda: self._due(key, self._now + self._distance(when)))

@@ -18,6 +18,7 @@ import workers.process
 from bot.domain.errors import Unreachable
 from bot.domain.keys import Key, ModelKey, dump_key
 from bot.gateways.github.budget import Budget
+from bot.gateways.measurements import Measurements
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from workers.desk import Desk
@@ -27,7 +28,9 @@ def stand_in() -> None:
     """Have this process' worker take these looks instead of the real ones, without any gateway."""
     client = SimpleNamespace(prepare=lambda _repository: None, budget=Budget(None, ""))
     workers.jobs.look_at = look_at
-    gateways = SimpleNamespace(github_client=client, serving=lambda _urgency, _answered: nullcontext())
+    gateways = SimpleNamespace(
+        github_client=client, measurements=Measurements(None), serving=lambda _urgency, _answered: nullcontext()
+    )
     workers.execution.gateways_of = workers.process.gateways_of = lambda _settings: gateways
 
 

@@ -14,7 +14,8 @@ from bot.sandbox.github import GitHubSandbox
 from bot.sandbox.github.links import APP_PERMISSIONS
 from bot.settings import AppCredentials, Secret, Settings
 from bot.wiring import Gateways
-from workers.diagnosis import OPTIONAL, PERMISSIONS, Diagnosis, State, diagnose
+from workers.diagnosis import Diagnosis, State, diagnose
+from workers.diagnosis.github_account import OPTIONAL, PERMISSIONS
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -36,7 +37,7 @@ def gateways(settings: Settings) -> Iterator[Gateways]:
 
 
 def permissions(gateways: Gateways) -> list[Diagnosis]:
-    return [found for found in diagnose(gateways) if "permissions" in found.what]
+    return [found for found in diagnose(gateways) if "the App's permissions" in found.what]
 
 
 def test_what_the_app_needs_is_enough_and_not_too_much(gateways: Gateways) -> None:

@@ -24,6 +24,7 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
+from bot.gateways.measurements import ALLOWED, BUDGET, Measurements
 from bot.settings import AppCredentials, Secret, is_installation_token
 
 _TIMEOUT: Final = 20  # seconds for one request
@@ -74,7 +75,9 @@ class GitHubClient:
         cache: Cache,
         served: Sequence[str] = (),
         bot: Login | None = None,
+        measurements: Measurements | None = None,
     ) -> None:
+        self._measurements = measurements or Measurements(None)
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
         self._cache = cache
@@ -107,15 +110,23 @@ class GitHubClient:
     def _ask_login(self) -> str:
         if self.app_id is None:
             return _SOME_APP if is_installation_token(self._credentials) else str(self.get("", "/user")["login"])
-        return f"{self._send(self._as_app(), _Request('GET', '/app'))[1]['slug']}[bot]"
+        return f"{self.ask_as_app('/app')['slug']}[bot]"
 
     def permissions(self, repository: str) -> dict[str, str]:
         """What the App may do in a repository, as GitHub says now; raises Misconfigured where it is not installed."""
         try:
-            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
+            answer = self.ask_as_app(f"/repos/{repository}/installation")
         except GitHubRefusal as refusal:
             raise self._not_installed(repository) from refusal
         return {str(name): str(level) for name, level in (answer.get("permissions") or {}).items()}
+
+    def ask_as_app(self, path: str) -> JSON:
+        """What GitHub answers the App itself, never from the cache; raises Misconfigured for a token."""
+        return self._send(self._as_app(), _Request("GET", path))[1]
+
+    def ask(self, repository: str, path: str) -> tuple[JSON, Mapping[str, str]]:
+        """An answer with its headers, whose names are in lower case, never from the cache."""
+        return self._request(repository, _Request("GET", path))[1:]
 
     def _not_installed(self, repository: str) -> Misconfigured:
         return Misconfigured(
@@ -225,10 +236,29 @@ class GitHubClient:
         self.answered.add(Service.GITHUB)
         if status != 304:
             self.budget.heard(repository, headers)
+            self._keep_budget(repository, headers)
         return status, body, headers
 
+    def _keep_budget(self, repository: str, headers: Mapping[str, str]) -> None:
+        account = owner_of(repository) if self.app_id is not None else "token"
+        for metric, name in ((BUDGET, "remaining"), (ALLOWED, "limit")):
+            if (said := headers.get(f"x-ratelimit-{name}", "")).isdigit():
+                self._measurements.keep(metric, float(said), account)
+
+    def _send(self, requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+        started, status = time.perf_counter(), "none"
+        try:
+            answer = self._answered(requester, request)
+            status = f"{answer[0] // 100}xx"
+        except (Refused, Misconfigured):
+            status = "4xx"
+            raise
+        finally:
+            self._measurements.request("github", status, time.perf_counter() - started)
+        return answer
+
     @staticmethod
-    def _send(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
+    def _answered(requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
         what, body = str(request), None if request.body is None else dict(request.body)
         try:
             status, answered, text = requester.requestJson(
@@ -260,7 +290,7 @@ class GitHubClient:
         if known is not None:
             return int(known)
         try:
-            answer = self._send(self._as_app(), _Request("GET", f"/repos/{repository}/installation"))[1]
+            answer = self.ask_as_app(f"/repos/{repository}/installation")
         except GitHubRefusal as refusal:
             raise self._not_installed(repository) from refusal
         self._cache.set(key, str(answer["id"]).encode(), _DAY)

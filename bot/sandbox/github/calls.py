@@ -19,7 +19,7 @@ from bot.sandbox.github.shapes import Shapes
 from bot.sandbox.github.state import Repo, Token, World
 from bot.sandbox.github.webhooks import Webhooks
 
-_ROLES: Final = ("read", "triage", "write", "maintain", "admin")
+ROLES: Final = ("read", "triage", "write", "maintain", "admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Call:
     def needs(self, role: str) -> None:
         """Refuse unless the one who asks has at least this role in the repository."""
         have = role_of(self.at, self.actor)
-        if have is None or _ROLES.index(have) < _ROLES.index(role):
+        if have is None or ROLES.index(have) < ROLES.index(role):
             raise ApiError(
                 403, "Resource not accessible by integration" if self.actor and self.actor.app else "Forbidden"
             )

@@ -88,10 +88,10 @@ class GitHubSandbox:
         """Have a team with these members."""
         self.world.teams[organisation, slug] = list(members)
 
-    def add_token(self, login: str) -> str:
-        """A token of somebody's."""
+    def add_token(self, login: str, scopes: str | None = None) -> str:
+        """A token of somebody's; a classic one has scopes, comma separated."""
         token = f"ghp_{self.world.next_id()}_{login}"
-        self.world.tokens[token] = Token(login)
+        self.world.tokens[token] = Token(login, scopes=scopes)
         return token
 
     def add_app(self, slug: str, webhook_url: str | None = None, webhook_secret: str = "") -> App:
@@ -135,9 +135,11 @@ class SandboxRepository:
     repo: Repo
     _house: House
 
-    def add_hook(self, url: str, secret: str) -> None:
+    def add_hook(self, url: str, secret: str) -> Hook:
         """Have the repository's changes delivered to an address."""
-        self.repo.hooks.append(Hook(self.github.world.next_id(), url, secret))
+        hook = Hook(self.github.world.next_id(), url, secret)
+        self.repo.hooks.append(hook)
+        return hook
 
     def head(self, branch: str = "main") -> str:
         """The commit of a branch."""

@@ -70,6 +70,16 @@ APP_PERMISSIONS = {
     **dict.fromkeys(("checks", "contents", "deployments", "issues", "pull_requests"), "write"),
     **dict.fromkeys(("members", "metadata", "statuses"), "read"),
 }
+APP_EVENTS: Final = (
+    "check_run",
+    "check_suite",
+    "issue_comment",
+    "merge_group",
+    "pull_request",
+    "pull_request_review",
+    "push",
+    "status",
+)
 REACTIONS: Final = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
 BORN: Final = "2026-01-01T00:00:00Z"
 UNSIGNED: Final[Any] = {

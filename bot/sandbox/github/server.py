@@ -135,6 +135,8 @@ class Server:
         response.headers.setdefault("X-RateLimit-Limit", str(_LIMIT))
         response.headers.setdefault("X-RateLimit-Remaining", str(self._left.get(login, _LIMIT)))
         response.headers.setdefault("X-RateLimit-Reset", str(math.ceil(self._reset_at)))
+        if actor is not None and actor.scopes is not None:
+            response.headers["X-OAuth-Scopes"] = actor.scopes
         response.headers["X-GitHub-Request-Id"] = f"{len(self.requests):X}"
         return response
 

@@ -114,8 +114,8 @@ class Shapes:
             "html_url": f"{self._world.url}/apps/{app.slug}",
             "created_at": links.BORN,
             "updated_at": links.BORN,
-            "permissions": dict(links.APP_PERMISSIONS),
-            "events": ["push", "pull_request"],
+            "permissions": dict(app.permissions or links.APP_PERMISSIONS),
+            "events": list(app.events or links.APP_EVENTS),
         }
 
     def commit(self, repo: Repo, commit: Any) -> JSON:  # noqa: ANN401 - pygit2's commit

@@ -19,7 +19,10 @@ def utc_now() -> datetime:
 
 @dataclass
 class App:
-    """A GitHub App with its keys and its one installation a repository owner."""
+    """A GitHub App with its keys and its one installation a repository owner.
+
+    Without permissions and events of its own it has those that the bot needs.
+    """
 
     id: int
     slug: str
@@ -27,6 +30,8 @@ class App:
     public_key_pem: str
     webhook_url: str | None = None
     webhook_secret: str = ""
+    permissions: dict[str, str] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
 
     @property
     def login(self) -> str:
@@ -36,11 +41,12 @@ class App:
 
 @dataclass
 class Token:
-    """Who a token is; an installation's token runs out."""
+    """Who a token is; an installation's token runs out. `scopes` are those of a classic token, None of another."""
 
     login: str
     app: App | None = None
     expires_at: datetime | None = None
+    scopes: str | None = None
 
 
 @dataclass
@@ -50,6 +56,8 @@ class Hook:
     id: int
     url: str
     secret: str
+    active: bool = True
+    events: list[str] = field(default_factory=lambda: ["*"])
 
 
 @dataclass

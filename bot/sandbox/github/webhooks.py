@@ -9,6 +9,7 @@ import queue
 import threading
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -19,13 +20,16 @@ from bot.sandbox.github.state import Repo, World
 
 @dataclass
 class Delivery:
-    """One delivery: what was sent where, and how it was answered."""
+    """One delivery: what was sent where, and how it was answered; `receiver` is the id of an App or a hook."""
 
     id: str
     event: str
     url: str
     secret: str
     payload: dict[str, Any]
+    number: int = 0
+    receiver: int = 0
+    at: datetime | None = None
     status: int | None = None
 
 
@@ -69,10 +73,11 @@ class Webhooks:
     def emit(self, repo: Repo, event: str, sender: str, **payload: Any) -> None:  # noqa: ANN401 - GitHub's payloads
         """Queue an event for everybody who listens."""
         body = {**payload, "repository": self.shapes.repository(repo), "sender": self.shapes.user(sender)}
-        targets = [(app.webhook_url, app.webhook_secret) for app in repo.apps if app.webhook_url]
-        targets += [(hook.url, hook.secret) for hook in repo.hooks]
-        for url, secret in targets:
-            delivery = Delivery(str(uuid.uuid4()), event, url or "", secret, body)
+        targets = [(app.id, app.webhook_url, app.webhook_secret) for app in repo.apps if app.webhook_url]
+        targets += [(hook.id, hook.url, hook.secret) for hook in repo.hooks]
+        for receiver, url, secret in targets:
+            number, now = self.world.next_id(), self.world.clock()
+            delivery = Delivery(str(uuid.uuid4()), event, url or "", secret, body, number, receiver, now)
             self.deliveries.append(delivery)
             self._send(delivery)
 
@@ -96,6 +101,10 @@ class Webhooks:
     def redeliver(self, delivery: Delivery) -> None:
         """Send a delivery again under its old id."""
         self._pending.put(delivery)
+
+    def to(self, receiver: int) -> list[Delivery]:
+        """What was sent to an App or a hook and came to an end, the newest first."""
+        return [d for d in reversed(self.deliveries) if d.receiver == receiver and d.status is not None]
 
     def take(self) -> list[Delivery]:
         """What waits to be delivered, for a test that carries it itself."""

@@ -64,6 +64,12 @@ topologySpreadConstraints:
       key: {{ index . 1 }}
 {{- end -}}
 
+{{/* The same, where the Secret need not hold it. */}}
+{{- define "promotion-bot.fromSecretIfThere" -}}
+{{ include "promotion-bot.fromSecret" . }}
+      optional: true
+{{- end -}}
+
 {{/* A variable, unless it is empty: (list "NAME" "value"). */}}
 {{- define "promotion-bot.variable" -}}
 {{- with index . 1 }}
@@ -88,7 +94,9 @@ topologySpreadConstraints:
 {{- end }}
 {{- include "promotion-bot.variable" (list "PROMOTION_REPOSITORIES" (join "," .Values.config.repositories)) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_PUBLIC_URL" .Values.config.publicUrl) }}
+{{- include "promotion-bot.variable" (list "PROMOTION_INTERNAL_URL" .Values.config.internalUrl) }}
 {{- include "promotion-bot.variable" (list "GITHUB_APP_ID" (include "promotion-bot.appId" .)) }}
+{{- include "promotion-bot.variable" (list "PROMOTION_LOG_FORMAT" .Values.config.logFormat) }}
 {{- end -}}
 
 {{/* Variables of the web service alone: it verifies webhooks, and has none of GitHub's or MLflow's credentials. */}}
@@ -111,6 +119,12 @@ topologySpreadConstraints:
 {{- include "promotion-bot.variable" (list "PROMOTION_QUEUE_LEASE" .Values.config.queueLease) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_DVC_ROOTS" (join "," .Values.config.dvcRoots)) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_DVC_HOSTS" (join "," .Values.config.dvcHosts)) }}
+{{- include "promotion-bot.variable" (list "PROMOTION_NOTIFY_EVENTS" (join "," .Values.config.notifyEvents)) }}
+{{- with .Values.existingSecrets.notifications }}
+{{- range list "PROMOTION_NOTIFY_SLACK_URL" "PROMOTION_NOTIFY_WEBHOOK_URL" "PROMOTION_NOTIFY_WEBHOOK_SECRET" }}
+{{ include "promotion-bot.fromSecretIfThere" (list $.Values.existingSecrets.notifications .) }}
+{{- end }}
+{{- end }}
 {{- if .Values.config.github.appId }}
 {{- include "promotion-bot.variable" (list "GITHUB_APP_PRIVATE_KEY_FILE" "/run/secrets/promotion-bot/GITHUB_APP_PRIVATE_KEY") }}
 {{- else }}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bot.sandbox.github.endpoints import checks, conversation, deployments, git, people, pulls, releases
+from bot.sandbox.github.endpoints import checks, conversation, deployments, git, hooks, people, pulls, releases
 
-__all__ = ["checks", "conversation", "deployments", "git", "people", "pulls", "releases"]
+__all__ = ["checks", "conversation", "deployments", "git", "hooks", "people", "pulls", "releases"]

@@ -7,14 +7,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from bot.sandbox.github import links
-from bot.sandbox.github.calls import Answer, Call, route
+from bot.sandbox.github.calls import ROLES, Answer, Call, role_of, route
 from bot.sandbox.github.errors import ApiError
 from bot.sandbox.github.shapes import person
 
 
 @route("GET", "/repos/{owner}/{repo}")
 def repository(call: Call) -> Answer:
-    return 200, call.house.shapes.repository(call.at)
+    role = role_of(call.at, call.actor)
+    rank = ROLES.index(role) if role else -1
+    names = {"pull": "read", "triage": "triage", "push": "write", "maintain": "maintain", "admin": "admin"}
+    permissions = {name: rank >= ROLES.index(needed) for name, needed in names.items()}
+    return 200, {**call.house.shapes.repository(call.at), "permissions": permissions}
 
 
 def _ref_shape(call: Call, name: str, sha: str) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""A line an event, with what it is about; in JSON for machines, in words on a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from bot.domain.errors import Misconfigured
+from bot.domain.keys import ModelKey, RegisteredModelKey
+from bot.gateways.queue import DELIVERIES, WorkQueue
+from bot.logs import FIELDS, LogFormat, about, configure
+from bot.settings import load_settings
+from workers.desk import Desk
+from workers.execution import run
+
+log = logging.getLogger("promotion-bot.worker")
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_every_line_of_json_has_every_field() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    log.info("nothing known")
+    with about(repository="acme/models", model="fraud\n\u2028x"), about(version=3, environment=None):
+        log.warning("known: %s", "a\nb")
+    first, second = lines(stream)
+    assert all(first[field] is None for field in FIELDS)
+    assert (second["message"], second["level"]) == ("known: a\nb", "warning")
+    assert (second["model"], second["version"], second["environment"]) == ("fraud\n\u2028x", 3, None)
+
+
+def test_an_error_is_one_line_too() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    try:
+        raise ValueError("of ours")
+    except ValueError:
+        log.exception("failed")
+    (line,) = lines(stream)
+    assert "ValueError: of ours" in str(line["error"])
+
+
+def test_a_terminal_gets_words_in_which_no_name_moves_the_cursor() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+    with about(model="a\x1b[2J b", environment="staging"):
+        log.info("live")
+    (line,) = stream.getvalue().splitlines()
+    assert "INFO    promotion-bot.worker: live" in line
+    assert "environment=staging" in line
+    assert "\x1b" not in line
+
+
+def test_the_form_can_be_chosen(environ: dict[str, str]) -> None:
+    stream = Terminal()
+    configure(LogFormat.JSON, stream)
+    log.info("live")
+    assert lines(stream)[0]["message"] == "live"
+    assert load_settings({**environ, "PROMOTION_LOG_FORMAT": "text"}).log_format is LogFormat.TEXT
+    with pytest.raises(Misconfigured, match="PROMOTION_LOG_FORMAT is neither json nor text"):
+        load_settings({**environ, "PROMOTION_LOG_FORMAT": "xml"})
+
+
+def test_a_delivery_is_on_the_lines_of_every_look_that_it_led_to(valkey: redis.Redis) -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    queue = WorkQueue(valkey)
+    queue.request(RegisteredModelKey("fraud"), delivery="d-1")
+
+    def look(desk: Desk) -> None:
+        if isinstance(desk.claimed.key, RegisteredModelKey):
+            desk.look_at(ModelKey("acme/models", "fraud"))
+
+    for _ in range(2):
+        (claimed,) = queue.claim()
+        run(claimed, queue, look)
+    first, second = lines(stream)
+    assert (first["delivery"], first["model"], first["repository"]) == ("d-1", "fraud", None)
+    assert (second["delivery"], second["model"], second["repository"]) == ("d-1", "fraud", "acme/models")
+    assert first["job"] != second["job"]
+    assert valkey.hlen(DELIVERIES) == 0
+
+
+def test_what_is_no_delivery_is_not_logged(valkey: redis.Redis) -> None:
+    queue = WorkQueue(valkey)
+    valkey.hset(DELIVERIES, '["registered-model","fraud"]', "x\nforged line")
+    assert queue.delivery_of(RegisteredModelKey("fraud")) == ""

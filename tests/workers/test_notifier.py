@@ -1,0 +1,252 @@
+"""Notifications against real receivers: signed, once, tried again, to the configured address alone, delaying nobody."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from bot.domain.errors import Misconfigured
+from bot.domain.happening import Happening, HappeningKind
+from bot.domain.pull_requests import Login
+from bot.gateways.cache import Cache
+from bot.gateways.outbox import DUE, MOST_TRIES, TRIES, Outbox
+from bot.gateways.redis_connection import connect
+from bot.settings import Secret, Settings, load_settings
+from bot.wiring import Gateways
+from tests.conftest import wait_until
+from workers.notifier import is_wanted, run_notifier, send_next
+from workers.telling import page_of, tell
+
+LIVE = Happening(HappeningKind.LIVE, "acme/models", "fraud", "production", 3, "c1", (), 7, "bob")
+REFUSED = Happening(HappeningKind.REFUSED, "acme/models", "fraud", "production", 4, "p1", ("accuracy: 0.5",))
+
+
+class Known(Gateways):
+    """The outside world of a bot whose login is known without asking."""
+
+    def login(self) -> Login:
+        return Login("promo")
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that takes what comes, and answers as it is told."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    came: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    def answer(self, environ: object, start_response: object) -> object:
+        request = Request(environ)  # type: ignore[arg-type]
+        self.came.append((request.path, dict(request.headers), request.get_data()))
+        return Response("…", self.status, self.headers)(environ, start_response)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    listening = Receiver()
+    server = make_server("127.0.0.1", 0, listening.answer, threaded=True)  # type: ignore[arg-type]
+    listening.url = f"http://127.0.0.1:{server.port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield listening
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def gateways(settings: Settings, receiver: Receiver, valkey: redis.Redis) -> Gateways:
+    known = replace(
+        settings,
+        notify_webhook_url=Secret(f"{receiver.url}/hook?token=hidden"),
+        notify_webhook_secret=Secret("of the receiver"),
+    )
+    return Known(known, Cache(valkey))
+
+
+def told(gateways: Gateways, *happened: Happening) -> None:
+    tell(gateways, happened, datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def send_all(gateways: Gateways) -> int:
+    sent = 0
+    while send_next(gateways.settings, gateways.outbox):
+        sent += 1
+    return sent
+
+
+def make_due(valkey: redis.Redis) -> None:
+    for name in valkey.zrange(DUE, 0, -1):
+        valkey.zadd(DUE, {name: 0})
+
+
+def test_what_happened_arrives_once_signed_as_mlflow_signs(gateways: Gateways, receiver: Receiver) -> None:
+    told(gateways, LIVE)
+    told(gateways, LIVE)
+    assert send_all(gateways) == 1
+    ((path, headers, body),) = receiver.came
+    assert path == "/hook"
+    said = json.loads(body)
+    assert {name: said[name] for name in ("event", "model", "environment", "version", "by")} == {
+        "event": "live",
+        "model": "fraud",
+        "environment": "production",
+        "version": 3,
+        "by": "bob",
+    }
+    stamp, name = headers["X-Promotion-Timestamp"], headers["X-Promotion-Delivery-Id"]
+    assert abs(int(stamp) - time.time()) < 60
+    digest = hmac.new(b"of the receiver", f"{name}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    assert headers["X-Promotion-Signature"] == f"v1,{base64.b64encode(digest).decode()}"
+    assert name == f"webhook:{LIVE.id}"
+
+
+def test_slack_gets_a_text(gateways: Gateways, receiver: Receiver) -> None:
+    changed = replace(gateways.settings, notify_slack_url=Secret(f"{receiver.url}/slack"), notify_webhook_url=None)
+    gateways.settings = changed
+    told(gateways, LIVE)
+    assert send_all(gateways) == 1
+    ((path, headers, body),) = receiver.came
+    assert path == "/slack"
+    assert "fraud v3 is live in production" in json.loads(body)["text"]
+    assert "X-Promotion-Signature" not in headers
+
+
+def test_only_what_was_asked_for(gateways: Gateways, receiver: Receiver) -> None:
+    gateways.settings = replace(gateways.settings, notify_events=frozenset({HappeningKind.REFUSED}))
+    told(gateways, LIVE, REFUSED)
+    send_all(gateways)
+    assert [json.loads(body)["event"] for _, _, body in receiver.came] == ["refused"]
+
+
+def test_a_receiver_that_is_away_is_tried_again_later_and_later(
+    gateways: Gateways, receiver: Receiver, valkey: redis.Redis
+) -> None:
+    receiver.status = 503
+    told(gateways, LIVE)
+    waits = []
+    for _ in range(3):
+        assert send_all(gateways) == 1
+        waits.append(valkey.zrange(DUE, 0, -1, withscores=True)[0][1] - time.time())
+        make_due(valkey)
+    assert waits == sorted(waits)
+    receiver.status = 204
+    assert send_all(gateways) == 1
+    assert len({headers["X-Promotion-Delivery-Id"] for _, headers, _ in receiver.came}) == 1
+    assert valkey.zcard(DUE) == 0
+
+
+def test_it_is_given_up_in_the_end(gateways: Gateways, receiver: Receiver, valkey: redis.Redis) -> None:
+    receiver.status = 500
+    told(gateways, LIVE)
+    for _ in range(MOST_TRIES + 3):
+        send_all(gateways)
+        make_due(valkey)
+    assert len(receiver.came) == MOST_TRIES
+    assert valkey.zcard(DUE) == valkey.hlen(TRIES) == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 404])
+def test_a_redirect_or_a_no_is_not_followed_and_not_tried_again(
+    gateways: Gateways, receiver: Receiver, valkey: redis.Redis, status: int
+) -> None:
+    receiver.status, receiver.headers = status, {"Location": f"{receiver.url}/elsewhere"}
+    told(gateways, LIVE)
+    send_all(gateways)
+    assert [path for path, _, _ in receiver.came] == ["/hook"]
+    assert valkey.zcard(DUE) == 0
+
+
+def test_a_message_waits_for_another_sender_when_one_dies(
+    gateways: Gateways, receiver: Receiver, valkey: redis.Redis
+) -> None:
+    told(gateways, LIVE)
+    taken = gateways.outbox.take()
+    assert taken is not None
+    assert gateways.outbox.take() is None  # it is somebody's for a minute
+    make_due(valkey)
+    assert send_all(gateways) == 1
+    assert len(receiver.came) == 1
+
+
+def test_no_more_than_a_thousand_wait(gateways: Gateways, valkey: redis.Redis) -> None:
+    for number in range(1010):
+        gateways.outbox.put("webhook", f"{number:04}", {})
+    assert valkey.zcard(DUE) == 1000
+    assert valkey.zrank(DUE, "webhook:1009") is not None
+
+
+def test_what_somebody_else_put_there_is_let_go(valkey: redis.Redis) -> None:
+    valkey.zadd(DUE, {"junk": 0})
+    assert Outbox(valkey).take() is None
+    assert valkey.zcard(DUE) == 0
+
+
+def test_telling_waits_for_no_receiver_and_no_redis(settings: Settings) -> None:
+    away = Known(
+        replace(settings, notify_slack_url=Secret("http://192.0.2.1/x")), Cache(connect(Secret("unix:///nowhere")))
+    )
+    started = time.monotonic()
+    told(away, LIVE)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("api", "page"),
+    [
+        ("https://api.github.com", "https://github.com/acme/models/pull/7"),
+        ("https://ghe.example.com/api/v3", "https://ghe.example.com/acme/models/pull/7"),
+    ],
+)
+def test_where_it_can_be_looked_at(api: str, page: str) -> None:
+    assert page_of(api, LIVE) == page
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"PROMOTION_NOTIFY_SLACK_URL": "file:///etc/passwd"}, "PROMOTION_NOTIFY_SLACK_URL is not an http"),
+        ({"PROMOTION_NOTIFY_WEBHOOK_URL": "https://x.example"}, "PROMOTION_NOTIFY_WEBHOOK_SECRET is missing"),
+        ({"PROMOTION_NOTIFY_EVENTS": "live,lost"}, "lost; there are drift, live"),
+    ],
+)
+def test_a_wrong_setting_is_named(environ: dict[str, str], variables: dict[str, str], says: str) -> None:
+    with pytest.raises(Misconfigured, match="environment") as error:
+        load_settings({**environ, **variables})
+    assert says in str(error.value)
+
+
+def test_the_addresses_are_secrets(environ: dict[str, str]) -> None:
+    known = load_settings({**environ, "PROMOTION_NOTIFY_SLACK_URL": "https://hooks.slack.com/services/T0/B0/hidden"})
+    assert "hidden" not in repr(known)
+
+
+def test_the_process_sends_what_is_written_down_and_ends_when_told(
+    gateways: Gateways, receiver: Receiver, valkey_url: Secret
+) -> None:
+    known = replace(gateways.settings, redis_url=valkey_url)
+    assert is_wanted(known)
+    process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(known,))
+    process.start()
+    try:
+        told(gateways, LIVE, REFUSED)
+        wait_until(lambda: len(receiver.came) == 2, "both arrive")
+    finally:
+        process.terminate()
+        process.join(20)
+    assert process.exitcode == 0

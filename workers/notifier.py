@@ -1,0 +1,61 @@
+"""The process that sends notifications: nobody waits for it, and it waits for nobody but the receivers."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Final
+
+from bot.domain.errors import PromotionError, Refused, Unreachable
+from bot.gateways.outbox import Message, Outbox
+from bot.gateways.receivers import post
+from bot.gateways.redis_connection import connect
+from bot.settings import Settings
+
+log = logging.getLogger("promotion-bot.notifier")
+
+_POLL: Final = 1.0  # seconds between looks at the outbox
+
+
+def is_wanted(settings: Settings) -> bool:
+    """Whether anybody is to be notified."""
+    return settings.notify_slack_url is not None or settings.notify_webhook_url is not None
+
+
+def run_notifier(settings: Settings) -> None:
+    """Send what is due until told to stop."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
+    outbox = Outbox(connect(settings.redis_url) if settings.redis_url is not None else None)
+    while not stopped.is_set():
+        try:
+            if not send_next(settings, outbox):
+                stopped.wait(_POLL)
+        except PromotionError as error:
+            log.warning("%s; waiting for it", error)
+            stopped.wait(_POLL)
+
+
+def send_next(settings: Settings, outbox: Outbox) -> bool:
+    """Send the next message that is due; whether there was one."""
+    message = outbox.take()
+    if message is None:
+        return False
+    try:
+        post(settings, message.receiver, message.id, message.body)
+    except Refused as refusal:
+        log.error("notification %s is given up: %s", message.id, refusal)
+        outbox.sent(message)
+    except Unreachable as error:
+        _try_again(outbox, message, error)
+    else:
+        outbox.sent(message)
+    return True
+
+
+def _try_again(outbox: Outbox, message: Message, error: Unreachable) -> None:
+    if outbox.failed(message):
+        log.warning("notification %s, try %d: %s", message.id, message.tries, error)
+    else:
+        log.error("notification %s is given up after %d tries: %s", message.id, message.tries, error)
