@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import cli
-from bot.gateways.embedded_redis import embedded_redis
 from bot.settings import Secret
 from tests.documentation.company import AT_WORK, MEANWHILE, at_a_terminal, company
 from tests.documentation.pages import OTHER_LANGUAGES, PAGES, ROOT, SHELL, blocks, documents, is_shown, unnamed
@@ -37,14 +36,9 @@ RUN_BY = sorted({name for page in PAGES for block in blocks(page) for name in bl
 
 @pytest.fixture
 def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry for each page, since pages name experiments by their number."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as server:
         yield server.url
-
-
-@pytest.fixture(scope="module")
-def cache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
-    with embedded_redis(tmp_path_factory.mktemp("valkey")) as url:
-        yield url
 
 
 @pytest.mark.slow
