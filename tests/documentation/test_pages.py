@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from bot.settings import Secret
 from tests.documentation.company import AT_WORK, MEANWHILE, at_a_terminal, company
 from tests.documentation.pages import OTHER_LANGUAGES, PAGES, ROOT, SHELL, blocks, documents, is_shown, unnamed
 from tests.documentation.shell import Shell
-from tests.services import mlflow_server
 
 # How many blocks of a page do not run at all: a new mark must be argued for here too.
 NOT_RUN = {
@@ -32,13 +30,6 @@ NOT_RUN = {
 }
 WITH_COMMANDS = [page for page in PAGES if any(block.runs_here for block in blocks(page))]
 RUN_BY = sorted({name for page in PAGES for block in blocks(page) for name in block.run_by})
-
-
-@pytest.fixture
-def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry for each page, since pages name experiments by their number."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server.url
 
 
 @pytest.mark.slow
