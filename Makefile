@@ -101,7 +101,7 @@ lock: $(READY) ## pin the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 		--all-extras pyproject.toml --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--extra s3 --extra gcs --extra azure pyproject.toml --output-file requirements/runtime.txt
+		--extra s3 --extra gcs --extra azure --extra otel pyproject.toml --output-file requirements/runtime.txt
 	echo setuptools | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 --constraints requirements/dev.txt - --output-file requirements/build.txt
 

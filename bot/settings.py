@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from bot import tracing
 from bot.domain.errors import Misconfigured
 from bot.domain.happening import HappeningKind
 from bot.logs import LogFormat
@@ -136,6 +137,7 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
         notify_webhook_secret=reader.optional("PROMOTION_NOTIFY_WEBHOOK_SECRET", None, Secret),
         notify_events=reader.optional("PROMOTION_NOTIFY_EVENTS", frozenset(HappeningKind), _events),
     )
+    reader.problems.extend(tracing.problems(environ))
     if settings.notify_webhook_url is not None and settings.notify_webhook_secret is None:
         reader.problems.append("PROMOTION_NOTIFY_WEBHOOK_SECRET is missing; for example: a long random text")
     if reader.problems:

@@ -12,7 +12,8 @@ import redis
 
 from bot.domain.errors import Misconfigured
 from bot.domain.keys import ModelKey, RegisteredModelKey
-from bot.gateways.queue import DELIVERIES, WorkQueue
+from bot.gateways.origins import ORIGINS, Origin
+from bot.gateways.queue import WorkQueue
 from bot.logs import FIELDS, LogFormat, about, configure
 from bot.settings import load_settings
 from workers.desk import Desk
@@ -87,7 +88,7 @@ def test_a_delivery_is_on_the_lines_of_every_look_that_it_led_to(valkey: redis.R
     stream = io.StringIO()
     configure(stream=stream)
     queue = WorkQueue(valkey)
-    queue.request(RegisteredModelKey("fraud"), delivery="d-1")
+    queue.request(RegisteredModelKey("fraud"), origin=Origin("d-1"))
 
     def look(desk: Desk) -> None:
         if isinstance(desk.claimed.key, RegisteredModelKey):
@@ -100,10 +101,10 @@ def test_a_delivery_is_on_the_lines_of_every_look_that_it_led_to(valkey: redis.R
     assert (first["delivery"], first["model"], first["repository"]) == ("d-1", "fraud", None)
     assert (second["delivery"], second["model"], second["repository"]) == ("d-1", "fraud", "acme/models")
     assert first["job"] != second["job"]
-    assert valkey.hlen(DELIVERIES) == 0
+    assert valkey.hlen(ORIGINS) == 0
 
 
 def test_what_is_no_delivery_is_not_logged(valkey: redis.Redis) -> None:
     queue = WorkQueue(valkey)
-    valkey.hset(DELIVERIES, '["registered-model","fraud"]', "x\nforged line")
-    assert queue.delivery_of(RegisteredModelKey("fraud")) == ""
+    valkey.hset(ORIGINS, '["registered-model","fraud"]', "x\nforged line")
+    assert queue.origins.take(RegisteredModelKey("fraud")) == Origin()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml")) + sorted(ROOT.glob("examples/**/.github/workflows/*.yml"))
@@ -52,6 +53,15 @@ def test_the_bill_of_materials_names_every_locked_package(tmp_path: Path) -> Non
     assert said["metadata"]["component"]["name"] == "promotion-bot"
     assert {component["name"] for component in said["components"]} == set(locked("runtime.txt"))
     assert all(component["externalReferences"][0]["hashes"] for component in said["components"])
+
+
+def test_each_build_keeps_its_bill_of_materials() -> None:
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["check"]["steps"]
+    made = next(number for number, step in enumerate(steps) if step.get("run") == "make sbom")
+    kept = steps[made + 1]
+    assert kept["uses"].startswith("actions/upload-artifact@")
+    assert kept["with"]["path"] == "build/sbom.json"
+    assert "--output-file build/sbom.json" in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from bot import tracing
 from bot.comments import checks, issues, proposal, release, replies, verdict
 from bot.domain import naming
 from bot.domain.actions import (
@@ -76,9 +77,15 @@ class Effects:
         self._registry = view.gateways.registry
         self._opened: dict[tuple[str, int], int] = {}
 
-    def apply(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
+    def apply(self, action: Action) -> None:
         """Carry out one action. Raises Unreachable, Misconfigured or GitHubRefusal as the gateways do."""
         self._desk.still_mine()
+        names = ("environment", "version")
+        about = {f"promotion.{name}": getattr(action, name) for name in names if hasattr(action, name)}
+        with tracing.inside(type(action).__name__, about):
+            self._carry_out(action)
+
+    def _carry_out(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
         match action:
             case RecordAdoption(commit):
                 self._repository.deployments.record_adoption(commit)

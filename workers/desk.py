@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain.errors import Service
 from bot.domain.keys import CommentKey, Key, Urgency
+from bot.gateways.origins import UNKNOWN, Origin
 from bot.gateways.queue import Claimed, WorkQueue
+from bot.tracing import carried
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a look may do with the queue. `delivery` is the webhook's that led to it; `answered` are the services that
-    answered it.
-    """
+    """What a look may do with the queue. `origin` is what led to it; `answered` are the services that answered it."""
 
     queue: WorkQueue
     claimed: Claimed
-    delivery: str = ""
+    origin: Origin = UNKNOWN
     answered: set[Service] = field(default_factory=set)
 
     def still_mine(self) -> None:
@@ -28,7 +28,7 @@ class Desk:
     def look_at(self, key: Key) -> None:
         """Queue another key, or this one once more after this run; it is as urgent as what led to it."""
         urgency = Urgency.PEOPLE if isinstance(key, CommentKey) else self.claimed.urgency
-        self.queue.request(key, urgency=urgency, delivery=self.delivery)
+        self.queue.request(key, urgency=urgency, origin=replace(self.origin, trace=carried()))
 
     def look_again(self, at: datetime) -> None:
         """Queue this key for a later moment."""

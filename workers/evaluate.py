@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot import tracing
 from bot.domain.errors import Refused
 from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
@@ -59,10 +60,13 @@ class Evaluator:
         policy, environment = rules.policy.policy, rules.environment.name
         if case.kind is ChangeKind.ROLLBACK:
             policy = policy.safety
+        about = {"promotion.environment": environment, "promotion.version": version.version}
+        question = Question(
+            environment, version, case.champion, policy.needs, rules.commit, case.proposal, case.asked_at
+        )
         try:
-            evidence = self._evidence.read(
-                Question(environment, version, case.champion, policy.needs, rules.commit, case.proposal, case.asked_at)
-            )
+            with tracing.inside("read the evidence", about):
+                evidence = self._evidence.read(question)
         except Refused as refusal:
             return self._without_files(version, rules, case.champion, str(refusal))
         said = {check: f"{o.by} in {o.source}: {o.told.reason}" for check, o in case.overrides.items()}

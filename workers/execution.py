@@ -14,6 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from opentelemetry.trace import SpanKind, StatusCode
+
+from bot import tracing
 from bot.domain.errors import LostLock, Misconfigured, NotYet, PromotionError, Refused, Service, Unreachable
 from bot.domain.keys import (
     CommentKey,
@@ -24,6 +27,7 @@ from bot.domain.keys import (
     dump_key,
     parse_key,
 )
+from bot.gateways.origins import Origin
 from bot.gateways.queue import Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.gateways.troubles import MOST_FAILURES, Cause
@@ -53,6 +57,9 @@ class Result(StrEnum):
     KILLED = "killed"
 
 
+_WRONG: Final = frozenset({Result.RETRIED, Result.MISCONFIGURED, Result.FAILED})
+
+
 class TookTooLong(BaseException):
     """The look's time is over. No library's `except Exception` on the way may take it for an error of its own."""
 
@@ -75,6 +82,7 @@ def execute(key_text: str, token: str) -> None:
         run(Claimed(parse_key(key_text), token), queue, look)
     finally:
         measured.flush()
+        tracing.flush()
 
 
 def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
@@ -89,15 +97,31 @@ def run(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> Non
 
 
 def _run_begun(claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None]) -> None:
-    delivery = queue.delivery_of(claimed.key)
-    with about(delivery=delivery or None):
+    origin = queue.origins.take(claimed.key)
+    with about(delivery=origin.delivery or None):
         started = time.monotonic()
-        result, again = _attempt(claimed, queue, look, delivery)
+        result, again = _traced_attempt(claimed, queue, look, origin)
         seconds = time.monotonic() - started
         log.info("key=%s result=%s seconds=%.2f", dump_key(claimed.key), result, seconds)
         if result is not Result.LOST:
             queue.finish(claimed, again)
+        if again is not None:
+            queue.origins.keep(claimed.key, origin)
         queue.record(kind(claimed.key), result, seconds)
+
+
+def _traced_attempt(
+    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], origin: Origin
+) -> tuple[Result, float | None]:
+    """As `_attempt`, as a part of the trace of what led to it."""
+    known = {**subject(claimed.key), "delivery": origin.delivery or None, "job": claimed.token}
+    attributes = {f"promotion.{name}": value for name, value in known.items()}
+    with tracing.begun(f"look {kind(claimed.key)}", SpanKind.CONSUMER, attributes, origin.trace) as span:
+        result, again = _attempt(claimed, queue, look, origin)
+        span.set_attribute("promotion.result", result.value)
+        if result in _WRONG:
+            span.set_status(StatusCode.ERROR, result.value)
+        return result, again
 
 
 def subject(key: Key) -> dict[str, object]:
@@ -107,10 +131,10 @@ def subject(key: Key) -> dict[str, object]:
 
 
 def _attempt(
-    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], delivery: str
+    claimed: Claimed, queue: WorkQueue, look: Callable[[Desk], None], origin: Origin
 ) -> tuple[Result, float | None]:
     """How the look ended, and in how many seconds the next one is due, if it already asks for one."""
-    name, desk = dump_key(claimed.key), Desk(queue, claimed, delivery)
+    name, desk = dump_key(claimed.key), Desk(queue, claimed, origin)
     try:
         if _is_set_aside(claimed, queue):
             return Result.SET_ASIDE, None

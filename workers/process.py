@@ -21,7 +21,7 @@ from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 from rq.timeouts import JobTimeoutException, UnixSignalDeathPenalty
 
-from bot import wiring
+from bot import tracing, wiring
 from bot.domain.errors import Misconfigured, PromotionError, Unreachable
 from bot.domain.keys import RepositoryKey, Urgency, dump_key, parse_key
 from bot.gateways.parent_process import end_with
@@ -102,6 +102,7 @@ def run_worker(settings: Settings) -> None:
 
     RQ's worker also ends where Redis refuses what it writes, or has forgotten its job; then another takes its place.
     """
+    tracing.configure()
     while True:
         try:
             with asked_of_redis():

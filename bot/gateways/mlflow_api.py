@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.trace import SpanKind
+
+from bot import tracing
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Service, Unreachable
 
 if TYPE_CHECKING:
@@ -101,7 +104,10 @@ class MlflowApi:
         """As `_asked_to`, measured as one request, however many MLflow's client makes of it."""
         started, status = time.perf_counter(), "2xx"
         try:
-            with self._asked_to(task) as client:
+            with (
+                tracing.inside("MLflow", {"promotion.asked_to": task}, SpanKind.CLIENT),
+                self._asked_to(task) as client,
+            ):
                 yield client
         except PromotionError as error:
             status = "none" if isinstance(error, Unreachable) else "4xx"

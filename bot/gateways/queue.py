@@ -19,18 +19,18 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import redis
 
-from bot.domain.errors import LostLock, PromotionError
+from bot.domain.errors import LostLock
 from bot.domain.keys import Key, Urgency, dump_key, parse_key, urgency_of
 from bot.gateways.board_details import BoardDetails
 from bot.gateways.boards import Boards
 from bot.gateways.measurements import Measured, Sample, read
+from bot.gateways.origins import UNKNOWN, Origin, Origins
 from bot.gateways.redis_connection import PREFIX, asked_of_redis
 from bot.gateways.troubles import Troubles
 
@@ -44,7 +44,6 @@ ATTEMPTS: Final = f"{PREFIX}attempts"  # hash: key -> failures in a row to reach
 RESULTS: Final = f"{PREFIX}results"  # hash: kind, result -> how many looks ended so
 SECONDS: Final = f"{PREFIX}seconds"  # hash: kind, result -> seconds that these looks took
 SWEPT: Final = f"{PREFIX}swept"  # string, for a sweep's interval after somebody's scheduler asked for one
-DELIVERIES: Final = f"{PREFIX}deliveries"  # hash: key -> the webhook's delivery that asked for it
 RQ_QUEUES: Final = {urgency: f"promotion-{urgency.name.lower()}" for urgency in Urgency}  # RQ serves them in order
 _RQ_LISTS: Final = tuple(f"rq:queue:{name}" for name in RQ_QUEUES.values())  # RQ's own names for waiting job ids
 _KEYS: Final = (INBOX, ACTIVE, TOKENS, *_RQ_LISTS, LATER)
@@ -56,7 +55,6 @@ WINDOW: Final = 100
 # host's time, moved so far back that no clock reaches it, and the further the more urgent it is.
 _AGE: Final = 1e10
 _URGENCY = re.compile(r"-\d+-([012])\Z")  # at the end of a token
-_DELIVERY = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _REMEMBER_ATTEMPTS: Final = 86_400  # seconds
 # A key that this version does not know may be of a newer one beside it: put back so often, so many seconds.
 _STRANGE_FOR: Final = 20
@@ -177,11 +175,6 @@ return answer
 )
 
 
-def delivery_id(text: str) -> str:
-    """What stands in a header as a delivery's id, if it looks like one; it is only ever logged."""
-    return text if _DELIVERY.fullmatch(text) else ""
-
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A key handed out to be run, under the token that makes the run the only valid one."""
@@ -228,6 +221,7 @@ class WorkQueue:
         self.boards = Boards(connection)
         self.details = BoardDetails(connection)
         self.troubles = Troubles(connection)
+        self.origins = Origins(connection)
         self.lease = lease
         self._claim = connection.register_script(_CLAIM)
         self._begin = connection.register_script(_BEGIN)
@@ -238,7 +232,7 @@ class WorkQueue:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def request(self, *keys: Key, urgency: Urgency | None = None, delivery: str = "") -> None:
+    def request(self, *keys: Key, urgency: Urgency | None = None, origin: Origin = UNKNOWN) -> None:
         """Have each key looked at as soon as may be; one round trip, and nothing new for a key that waits already.
 
         A key that waits already becomes as urgent as the most urgent of its requests.
@@ -248,22 +242,13 @@ class WorkQueue:
             now = time.time()
             due = {dump_key(key): now + (asked[key] - 3) * _AGE for key in keys}
             with asked_of_redis():
-                if not delivery:
+                if not origin:
                     self._redis.zadd(INBOX, due, lt=True)
                     return
                 with self._redis.pipeline(transaction=False) as pipe:
                     pipe.zadd(INBOX, due, lt=True)
-                    pipe.hset(DELIVERIES, mapping=dict.fromkeys(due, delivery))
-                    pipe.expire(DELIVERIES, _REMEMBER_ATTEMPTS)
+                    self.origins.note(due, origin, pipe)
                     pipe.execute()
-
-    def delivery_of(self, key: Key) -> str:
-        """The webhook's delivery that asked for a key last, and forgets it; empty where none did. For the log alone."""
-        with suppress(PromotionError), asked_of_redis(), self._redis.pipeline() as pipe:
-            pipe.hget(DELIVERIES, dump_key(key))
-            pipe.hdel(DELIVERIES, dump_key(key))
-            return delivery_id((pipe.execute()[0] or b"").decode(errors="replace"))
-        return ""
 
     def request_at(self, key: Key, when: datetime) -> None:
         """Have the key looked at from `when` on, unless it is due earlier anyway.

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Flask, Response, request
+from opentelemetry.trace import SpanKind
 
+from bot import tracing
 from bot.domain.errors import PromotionError
 from bot.domain.keys import Key, Urgency
-from bot.gateways.queue import WorkQueue, delivery_id
+from bot.gateways.origins import Origin, delivery_id
+from bot.gateways.queue import WorkQueue
 from bot.logs import about
 from bot.settings import AppCredentials, Secret, Settings
 from bot.web import github_webhook, metrics, mlflow_webhook
@@ -160,13 +163,17 @@ def _mlflow(settings: Settings) -> _Source:
 def _acknowledge(source: _Source, queue: WorkQueue) -> Response:
     started = time.perf_counter()
     delivery = delivery_id(request.headers.get(source.delivery, ""))
-    with about(delivery=delivery or None):
-        name, response = _settle(source, queue, delivery)
+    # A root of its own: what a sender says of a trace is not believed.
+    with about(delivery=delivery or None), tracing.begun(f"webhook {source.name}", SpanKind.SERVER, {}) as span:
+        name, response = _settle(source, queue, Origin(delivery, tracing.carried()))
+        span.set_attributes({"promotion.event": name, "http.response.status_code": response.status_code})
+        if delivery:
+            span.set_attribute("promotion.delivery", delivery)
     metrics.count(source.name, name, response.status_code, time.perf_counter() - started)
     return response
 
 
-def _settle(source: _Source, queue: WorkQueue, delivery: str) -> tuple[str, Response]:
+def _settle(source: _Source, queue: WorkQueue, origin: Origin) -> tuple[str, Response]:
     """The event's name and the answer. Who cannot sign learns nothing but how large a body may be."""
     name = "unknown"
     try:
@@ -179,7 +186,7 @@ def _settle(source: _Source, queue: WorkQueue, delivery: str) -> tuple[str, Resp
         name = event.name
         if not event.keys:
             return name, answer(200, "nothing to do")
-        queue.request(*event.keys, urgency=event.urgency, delivery=delivery)
+        queue.request(*event.keys, urgency=event.urgency, origin=origin)
     except TooLarge:
         return name, _refused(source, 413, f"the body is larger than {source.limit} bytes")
     except Malformed as error:

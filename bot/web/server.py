@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bot import logs
+from bot import logs, tracing
 from bot.domain.errors import Misconfigured
 from bot.gateways.parent_process import end_with
 from bot.gateways.queue import WorkQueue
@@ -64,6 +64,7 @@ def application() -> Gateway:
     _end_with_server()
     settings = load_settings(os.environ, Needs.WEBHOOKS)
     logs.configure(settings.log_format)
+    tracing.configure()
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     app = create_app(settings, WorkQueue(connect(settings.redis_url)))

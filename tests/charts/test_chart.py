@@ -72,6 +72,7 @@ SET_BY: dict[str, tuple[str, str, Any]] = {
     "PROMOTION_NOTIFY_WEBHOOK_URL": ("worker", "existingSecrets.notifications", "a-secret"),
     "PROMOTION_NOTIFY_WEBHOOK_SECRET": ("worker", "existingSecrets.notifications", "a-secret"),
     "PROMOTION_NOTIFY_EVENTS": ("worker", "config.notifyEvents", ["live", "drift"]),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("web", "config.otlpEndpoint", "http://collector:4318"),
     "PROMOTION_LOG_FORMAT": ("web", "config.logFormat", "json"),
 }
 
@@ -272,12 +273,16 @@ def test_workers_are_reached_by_nobody_and_reach_only_what_they_need() -> None:
     assert policy["ingress"] == []
     queue, _names, outside = policy["egress"]
     assert queue["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey"
-    assert {each["port"] for each in outside["ports"]} == {443, 5000, 8443}, "GitHub, MLflow, its registry"
+    assert {each["port"] for each in outside["ports"]} == {443, 5000, 8443, 4318}, (
+        "GitHub, MLflow, its registry, traces"
+    )
 
 
 def test_the_web_service_reaches_the_queue_and_nothing_else() -> None:
     web = the(manifests(example("outside")), "NetworkPolicy", "-web")["spec"]
     assert [[each["port"] for each in rule["ports"]] for rule in web["egress"]] == [[6380, 26379], [53, 53]]
+    traced = the(manifests(example("full")), "NetworkPolicy", "-web")["spec"]
+    assert traced["egress"][-1] == {"ports": [{"port": 4318}]}
 
 
 def test_the_bundled_queue_is_reached_by_its_users_alone() -> None:

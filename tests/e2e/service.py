@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import requests
+
+from bot.sandbox.mlflow_server import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
 from tests.e2e.house import House, house
 from tests.e2e.proxy import Proxy, Write, proxied
-from tests.processes import WorkerTree
+from tests.processes import ROOT, WorkerTree
 
 
 @dataclass
@@ -67,6 +71,34 @@ class Service:
                 f"{len(self.disturbed)} times, last: {self.disturbed[-3:]}\n{self.worker.log.read_text()[-4000:]}"
             )
             raise
+
+
+@contextmanager
+def web(running: Service, log: Path) -> Iterator[str]:
+    """The web service beside the worker, with everything that only the worker needs too: nothing of it may be shown."""
+    port = free_port()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot.cli", "web", "--port", str(port)],
+            env=running.environment,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: is_ready(url), "the web service is ready", 60)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from bot.gateways.redis_connection import connect
 from bot.sandbox.mlflow_server import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
-from tests.e2e.service import Service, service
+from tests.e2e.service import Service, service, web
 from tests.gateways.test_redis_connection import answers, server
 
 ROOT = Path(__file__).parents[2]
@@ -94,27 +94,6 @@ def guarded_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
     with server(tmp_path_factory.mktemp("redis"), "--requirepass", REDIS_PASSWORD, port=port):
         wait_until(lambda: answers(url), "the server answers")
         yield Secret(url)
-
-
-@contextlib.contextmanager
-def web(running: Service, log: Path) -> Iterator[str]:
-    """The web service beside the worker, with everything that only the worker needs too: nothing of it may be shown."""
-    port = free_port()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bot.cli", "web", "--port", str(port)],
-            env=running.environment,
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: answered(url, "/readyz").startswith("200"), "the web service is ready", 60)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 def answered(url: str, path: str, body: bytes | None = None) -> str:

@@ -14,6 +14,7 @@ from bot.domain.keys import Key, Urgency, dump_key, parse_key
 from bot.domain.model_detail import Judged, ModelDetail
 from bot.domain.repository_seen import RepositorySeen
 from bot.gateways.board_details import GateSeen
+from bot.gateways.origins import UNKNOWN, Origin
 from bot.gateways.queue import Claimed
 from bot.gateways.troubles import Cause
 from tests.simulation.github import Carry
@@ -44,6 +45,15 @@ class Boards:
     def show(self, repository: str, model: str, cells: Sequence[Cell]) -> None: ...
 
     def show_all(self, repository: str, rows: Mapping[str, Sequence[Cell]]) -> None: ...
+
+
+class Origins:
+    """Nor at logs."""
+
+    def take(self, key: Key) -> Origin:
+        return Origin()
+
+    def keep(self, key: Key, origin: Origin) -> None: ...
 
 
 class Details:
@@ -101,6 +111,7 @@ class SimulatedQueue:
         self.boards = Boards()
         self.details = Details()
         self.troubles = Troubles()
+        self.origins = Origins()
 
     @property
     def _now(self) -> float:
@@ -109,13 +120,10 @@ class SimulatedQueue:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    def request(self, *keys: Key, urgency: Urgency | None = None, delivery: str = "") -> None:
+    def request(self, *keys: Key, urgency: Urgency | None = None, origin: Origin = UNKNOWN) -> None:
         self._ask(
             "ask for " + ", ".join(map(dump_key, keys)), lambda: [self._due(key, self._now + _ASAP) for key in keys]
         )
-
-    def delivery_of(self, key: Key) -> str:
-        return ""
 
     def request_at(self, key: Key, when: datetime) -> None:
         self._ask(f"ask for {dump_key(key)} later", lambda: self._due(key, self._now + self._distance(when)))

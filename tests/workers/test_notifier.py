@@ -7,16 +7,13 @@ import hashlib
 import hmac
 import json
 import multiprocessing
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 import redis
-from werkzeug.serving import make_server
-from werkzeug.wrappers import Request, Response
 
 from bot.domain.errors import Misconfigured
 from bot.domain.happening import Happening, HappeningKind
@@ -27,6 +24,7 @@ from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
 from bot.wiring import Gateways
 from tests.conftest import wait_until
+from tests.receiver import Receiver, receiving
 from workers.notifier import is_wanted, run_notifier, send_next
 from workers.telling import page_of, tell
 
@@ -41,32 +39,10 @@ class Known(Gateways):
         return Login("promo")
 
 
-@dataclass
-class Receiver:
-    """An HTTP server that takes what comes, and answers as it is told."""
-
-    url: str = ""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    came: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-    def answer(self, environ: object, start_response: object) -> object:
-        request = Request(environ)  # type: ignore[arg-type]
-        self.came.append((request.path, dict(request.headers), request.get_data()))
-        return Response("…", self.status, self.headers)(environ, start_response)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    listening = Receiver()
-    server = make_server("127.0.0.1", 0, listening.answer, threaded=True)  # type: ignore[arg-type]
-    listening.url = f"http://127.0.0.1:{server.port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield listening
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving() as listening:
+        yield listening
 
 
 @pytest.fixture

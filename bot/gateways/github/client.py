@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jwt
 import requests
 from github import Auth, Github, GithubException
 from github.Requester import Requester
+from opentelemetry.trace import SpanKind
 
+from bot import tracing
 from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
 from bot.domain.keys import Urgency
 from bot.domain.pull_requests import Login
@@ -79,6 +82,7 @@ class GitHubClient:
     ) -> None:
         self._measurements = measurements or Measurements(None)
         self._api_url = api_url.rstrip("/")
+        self._host = urlsplit(self._api_url).hostname
         self._credentials = credentials
         self._cache = cache
         self._requesters: dict[str, Requester] = {}
@@ -247,8 +251,11 @@ class GitHubClient:
 
     def _send(self, requester: Requester, request: _Request) -> tuple[int, JSON, Mapping[str, str]]:
         started, status = time.perf_counter(), "none"
+        about = {"http.request.method": request.verb, "url.path": request.path, "server.address": self._host}
         try:
-            answer = self._answered(requester, request)
+            with tracing.inside(f"GitHub {request.verb}", about, SpanKind.CLIENT) as span:
+                answer = self._answered(requester, request)
+                span.set_attribute("http.response.status_code", answer[0])
             status = f"{answer[0] // 100}xx"
         except (Refused, Misconfigured):
             status = "4xx"

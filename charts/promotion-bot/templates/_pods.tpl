@@ -97,6 +97,7 @@ topologySpreadConstraints:
 {{- include "promotion-bot.variable" (list "PROMOTION_INTERNAL_URL" .Values.config.internalUrl) }}
 {{- include "promotion-bot.variable" (list "GITHUB_APP_ID" (include "promotion-bot.appId" .)) }}
 {{- include "promotion-bot.variable" (list "PROMOTION_LOG_FORMAT" .Values.config.logFormat) }}
+{{- include "promotion-bot.variable" (list "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.config.otlpEndpoint) }}
 {{- end -}}
 
 {{/* Variables of the web service alone: it verifies webhooks, and has none of GitHub's or MLflow's credentials. */}}
