@@ -11,7 +11,7 @@ PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test emulators browser simulate chaos fuzz lint types imports format chart promtool benchmark sbom lock clean
+.PHONY: help demo test emulators browser simulate chaos fuzz lint types imports format chart docs mermaid promtool benchmark sbom lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -67,6 +67,18 @@ format: $(READY) ## format the code
 
 chart: $(READY) ## the chart's README from its values
 	$(BIN)/python -m charts.values_table
+
+docs: $(READY) build/mermaid.min.js ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+mermaid: build/mermaid.min.js ## what draws the diagrams of the documentation: one file of a package; from npm
+
+build/mermaid.min.js:
+	mkdir -p build
+	cd build && npm pack --silent @mermaid-js/tiny@11.17.2
+	tar --extract --gzip --to-stdout --file build/mermaid-js-tiny-11.17.2.tgz package/dist/mermaid.tiny.js > $@
+	rm build/mermaid-js-tiny-11.17.2.tgz
+	echo "7a644017d37f93c8359790884e6b67fb1f747c78eb20475952404bd87190a3f8  $@" | sha256sum --check --quiet
 
 promtool: build/promtool ## Prometheus' checker of alert rules: one file of Debian's or Ubuntu's package, nothing is installed
 

@@ -8,7 +8,8 @@ usage() {
 Usage: ./setup-dvc.sh [REMOTE]
 
 REMOTE is where DVC keeps data and models: a directory, s3://bucket/path, gs://bucket/path, azure://container/path.
-The default is ../dvc-storage, a directory beside this one. Running it again changes nothing that is there.
+The default is ../dvc-storage, a directory beside this one, which promotion-bot's data check refuses: nobody else
+finds it by that name. Running it again changes nothing that is there.
 TEXT
 }
 

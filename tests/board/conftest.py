@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from bot.gateways.queue import WorkQueue
@@ -19,11 +18,7 @@ from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Secret, load_settings
 from bot.web.app import create_app
 from tests.board import company
-from tests.tools import is_missing
-
-INSTALL = "apt-get install --no-install-recommends chromium, or set CHROMIUM to the path of one"
-_LOUD = ("error", "warning")
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.browser import chromium  # noqa: F401
 
 
 class _Quiet(WSGIRequestHandler):
@@ -76,19 +71,6 @@ def site(address: str, queue: WorkQueue) -> Site:
 
 
 # --- the browser ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-    if path is None:
-        is_missing("browser", f"there is no Chromium: {INSTALL}")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=arguments)
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from charts import values_table
-from tests.charts.rendering import CHART, EXAMPLES, example, manifests, with_values
+from tests.charts.rendering import CHART, EXAMPLES, example, manifests, the, with_values
+from tests.documentation.pages import fences
 
 # A value that a person might get wrong, and what they read then.
 WRONG = {
@@ -139,3 +140,11 @@ def test_every_value_has_its_meaning() -> None:
 
 def test_the_readme_tells_of_the_values_as_they_are() -> None:
     assert (CHART / "README.md").read_text() == values_table.readme(), "run `make chart`"
+
+
+@pytest.mark.parametrize("page", ["docs/kubernetes.md", "charts/promotion-bot/README.md"])
+def test_the_values_that_a_page_shows_are_taken(page: str) -> None:
+    shown = fences(page, "yaml")
+    assert shown
+    for values in shown:
+        assert the(manifests(yaml.safe_load(values)), "Deployment", "-web")

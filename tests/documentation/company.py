@@ -68,10 +68,14 @@ def files_of(*inputs: str) -> dict[str, bytes]:
     }
 
 
-def a_version_goes_to_production(built: House) -> None:
-    version = built.register(0.96, recall=0.94, tags=GOOD, files=files_of("mean radius"))
+def a_good_version(built: House, accuracy: float) -> int:
+    version = built.register(accuracy, recall=0.94, tags=GOOD, files=files_of("mean radius"))
     built.mlflow.set_model_version_tag(MODEL, str(version), "git_dirty", "false")
-    built.to_production(version)
+    return version
+
+
+def a_version_goes_to_production(built: House) -> None:
+    built.to_production(a_good_version(built, 0.96))
 
 
 def a_poor_version_is_registered(built: House) -> None:
@@ -97,9 +101,19 @@ def approved_and_merged(built: House) -> None:
     built.settle()
 
 
+def two_versions_are_registered(built: House) -> None:
+    """Nobody has looked at them yet."""
+    for accuracy in (0.94, 0.96):
+        a_good_version(built, accuracy)
+
+
+AT_WORK = "the bot works"  # which it does as long as the block runs
+
+
 # What the pages' `<!-- meanwhile: … -->` name.
 MEANWHILE: Mapping[str, Callable[[House], None]] = {
     "the bot looks": House.event,
+    "two versions are registered": two_versions_are_registered,
     "alice and bob approve, bob merges": approved_and_merged,
     "a version goes to production": a_version_goes_to_production,
     "a poor version is registered": a_poor_version_is_registered,

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
-from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from bot.cli import cli
-from bot.gateways.embedded_redis import embedded_redis
 from bot.settings import Secret
-from tests.documentation.company import MEANWHILE, at_a_terminal, company
-from tests.documentation.pages import PAGES, ROOT, blocks, documents, is_shown
+from tests.documentation.company import AT_WORK, MEANWHILE, at_a_terminal, company
+from tests.documentation.pages import OTHER_LANGUAGES, PAGES, ROOT, SHELL, blocks, documents, is_shown, unnamed
 from tests.documentation.shell import Shell
-from tests.services import mlflow_server
 
-# How many blocks of a page do not run here: a new mark must be argued for here too.
-NOT_RUN = {"docs/compose.md": 4, "docs/mlflow.md": 1, "docs/governance.md": 1}
-# Pages of which no command runs in this file, and why.
-ELSEWHERE = {
-    "docs/storage.md": "tests/e2e/test_storage_guide.py runs them",
-    "docs/kubernetes.md": "they need a cluster; tests/charts runs what they install",
+# How many blocks of a page do not run at all: a new mark must be argued for here too.
+NOT_RUN = {
+    "README.md": 1,
+    "charts/promotion-bot/README.md": 1,
+    "docs/compose.md": 4,
+    "docs/governance.md": 1,
+    "docs/kubernetes.md": 7,
+    "docs/mlflow.md": 1,
+    "docs/operations.md": 2,
+    "examples/breast-cancer/README.md": 1,
 }
-WITH_COMMANDS = [page for page in PAGES if page not in ELSEWHERE and any(not block.not_run for block in blocks(page))]
-
-
-@pytest.fixture
-def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as server:
-        yield server.url
-
-
-@pytest.fixture(scope="module")
-def cache_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secret]:
-    with embedded_redis(tmp_path_factory.mktemp("valkey")) as url:
-        yield url
+WITH_COMMANDS = [page for page in PAGES if any(block.runs_here for block in blocks(page))]
+RUN_BY = sorted({name for page in PAGES for block in blocks(page) for name in block.run_by})
 
 
 @pytest.mark.slow
@@ -54,9 +46,11 @@ def test_the_commands_of_a_page_do_what_it_says(
     with company(registry_url, cache_url) as built, Shell(tmp_path, at_a_terminal(built, home)) as shell:
         for block in blocks(page):
             for what in block.meanwhile:
-                MEANWHILE[what](built)
-            if not block.not_run:
-                shell.run(block)
+                if what != AT_WORK:
+                    MEANWHILE[what](built)
+            if block.runs_here:
+                with built.at_work() if AT_WORK in block.meanwhile else nullcontext():
+                    shell.run(block)
 
 
 def test_what_cannot_run_here_is_counted() -> None:
@@ -64,7 +58,55 @@ def test_what_cannot_run_here_is_counted() -> None:
     assert {page: count for page, count in marked.items() if count} == NOT_RUN
 
 
-@pytest.mark.parametrize("page", [page for page in [*PAGES, "README.md"] if documents(page)])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_says_what_it_holds(page: str) -> None:
+    assert unnamed(page) == [], f"name the language: {', '.join((*SHELL, *OTHER_LANGUAGES))}"
+
+
+@pytest.mark.parametrize("name", RUN_BY)
+def test_what_runs_a_block_elsewhere_is_there(name: str) -> None:
+    path, _, test = name.partition("::")
+    source = (ROOT / path).read_text()
+    if test:
+        assert test in {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+        return
+    commands = [block.code for page in PAGES for block in blocks(page) if name in block.run_by]
+    assert commands
+    for line in "".join(commands).splitlines():
+        assert line.partition("#")[0].strip() in source, f"{path} does not run {line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("```\nmake test\n```", [1]),
+        ("```bash\nmake test\n```", [1]),
+        ("1. first\n\n    ```\n    make test\n    ```", [3]),
+        ("A text:\n\n    make test", [3]),
+        ("```sh\nmake test\n```\n\n```text\nok\n```", []),
+    ],
+)
+def test_a_block_that_does_not_say_what_it_holds_is_found(text: str, wrong: list[int], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert unnamed(str(page)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("marks", "says"),
+    [
+        ("<!-- not run: why -->\n<!-- run by: tests/x.py::test_x -->\n\n```sh\nls\n```", "has two marks"),
+        ("```sh\nls\n```\n\n<!-- not run: why -->", "nothing follows"),
+    ],
+)
+def test_a_mark_that_means_nothing_is_found(marks: str, says: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(marks)
+    with pytest.raises(AssertionError, match=says):
+        blocks(str(page))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if documents(page)])
 def test_documents_that_a_page_shows_are_right(page: str, tmp_path: Path) -> None:
     for number, document in enumerate(documents(page)):
         # Cases stand beside the policy that the page showed before them.

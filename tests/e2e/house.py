@@ -6,8 +6,10 @@ import contextlib
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -126,6 +128,24 @@ class House:
         """MLflow says that something happened to the model."""
         self.keys[RegisteredModelKey(model or self.model)] = None
         self.settle()
+
+    @contextlib.contextmanager
+    def at_work(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """The bot looks again and again, as its workers do; `meanwhile` is what else happens after each time."""
+        stopped = threading.Event()
+
+        def work() -> None:
+            while not stopped.wait(0.2):
+                self.settle()
+                meanwhile()
+
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work)
+            try:
+                yield
+            finally:
+                stopped.set()
+                working.result(60)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[Cost]:

@@ -10,7 +10,18 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from tests.documentation.pages import run_by
 from tests.examples.training import EXAMPLE, Training, copied, git
+
+
+def of_the_readme(name: str) -> list[tuple[str, ...]]:
+    """The commands of which the README says that they are run here, a block each."""
+    found = run_by("examples/breast-cancer/README.md", f"tests/examples/test_dvc.py::{name}")
+    return [("bash", "-euo", "pipefail", "-c", block.code) for block in found]
+
+
+SET_UP_AND_TRAIN, NEW_DATA = of_the_readme("history")
+(SEE_WHAT_CHANGES,) = of_the_readme("test_a_repro_with_other_data_and_parameters_shows_what_changed")
 
 pytestmark = pytest.mark.timeout(900)  # several programs that import MLflow
 
@@ -22,14 +33,10 @@ def history(team: Training) -> Training:
     params["train"]["model_type"] = "logistic_regression"
     (team.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     team.commit("Quicker")
-    team.ok("dvc", "repro")
-    team.commit("A model of data 1.0")
+    team.ok(*SET_UP_AND_TRAIN)
     team.git("tag", "model-v1")
     team.ok("dvc", "push")
-    team.ok("python", "dataset.py")
-    team.ok("dvc", "add", "data/dataset.csv")
-    team.commit("Data 1.1: all patients")
-    team.git("tag", "data-v1.1")
+    team.ok(*NEW_DATA)
     return team
 
 
@@ -46,7 +53,9 @@ def test_a_repro_with_other_data_and_parameters_shows_what_changed(history: Trai
     changed = json.loads(history.ok("dvc", "params", "diff", "--json"))
     assert changed == {"params.yaml": {"models.logistic_regression.C": {"old": 0.1, "new": 1.0, "diff": 0.9}}}
 
-    history.ok("dvc", "repro")
+    said = history.ok(*SEE_WHAT_CHANGES)
+    assert "models.logistic_regression.C" in said
+    assert "roc_auc" in said
     metrics = json.loads(history.ok("dvc", "metrics", "diff", "model-v1", "--json"))
     assert metrics.keys() == {"metrics/train.json", "metrics/evaluation.json"}
     assert "diff" in metrics["metrics/train.json"]["roc_auc"]

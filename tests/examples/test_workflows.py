@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,25 +81,6 @@ def push(team: Training, repository: SandboxRepository) -> None:
     remote.fetch(["+refs/heads/main:refs/heads/main", "+refs/tags/*:refs/tags/*"])
 
 
-@contextmanager
-def at_work(world: House, trial: Callable[[], None]) -> Iterator[None]:
-    """The bot looks again and again, and GitHub runs what was started, while a workflow waits for both."""
-    stopped = threading.Event()
-
-    def work() -> None:
-        while not stopped.wait(0.2):
-            world.settle()
-            trial()
-
-    with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(work)
-        try:
-            yield
-        finally:
-            stopped.set()
-            working.result(60)
-
-
 def workflow_environment(world: House) -> dict[str, str]:
     return {
         **environment(),
@@ -172,7 +150,7 @@ def test_what_was_trained_is_promoted_by_a_workflow(trained: Ran, team: Training
 
     person = {**workflow_environment(world), "PATH": with_gh(world, tmp_path)}
     known = contexts(world, model=MODEL, version="1", environment="production")
-    with at_work(world, trial):
+    with world.at_work(trial):
         ran = run_job(DEPLOY / ".github/workflows/promote.yml", tmp_path, person, known, folder_in(tmp_path, "run"))
     assert not ran.failed, ran.said
     assert asked.read_text().startswith("workflow run try-the-model.yml --repo acme/models --ref promote/production/")

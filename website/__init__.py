@@ -1,0 +1,1 @@
+"""What `mkdocs.yml` needs beside MkDocs: two hooks, which build the site from the repository as it is."""
