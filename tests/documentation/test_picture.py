@@ -12,10 +12,10 @@ from playwright.sync_api import Browser, expect
 
 from bot.sandbox.github import SandboxPull
 from bot.settings import Secret
+from docs.hooks.diagrams import MERMAID
 from tests.documentation.picture import page
 from tests.e2e.house import house
 from tests.tools import is_missing
-from website.diagrams import MERMAID
 
 # What the picture shows, to notice that it is out of date.
 SHOWN = Path(__file__).parent / "golden" / "pull_request.md"

@@ -17,10 +17,10 @@ import yaml
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, expect
 
+from docs.hooks.diagrams import MERMAID
 from tests.documentation.pages import PAGES, ROOT
 from tests.documentation.site import Site, read
 from tests.tools import is_missing
-from website.diagrams import MERMAID
 
 
 @pytest.fixture(scope="module")

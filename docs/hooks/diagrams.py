@@ -14,7 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-MERMAID: Final = Path(__file__).parents[1] / "build" / "mermaid.min.js"
+MERMAID: Final = Path(__file__).parents[2] / "build" / "mermaid.min.js"
 _SERVED: Final = "assets/javascripts/mermaid.min.js"
 _log = logging.getLogger("mkdocs.hooks.diagrams")
 

@@ -14,7 +14,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _TARGET = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -22,7 +22,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """MkDocs' event: the files that become the site."""
     docs = Path(config.docs_dir)
     of_theme = [file for file in files if file.src_dir != config.docs_dir]
-    found = {(docs.relative_to(ROOT) / file.src_uri).as_posix() for file in files if file.src_dir == config.docs_dir}
+    ours = [file for file in files if file.src_dir == config.docs_dir and file.inclusion.is_included()]
+    found = {(docs.relative_to(ROOT) / file.src_uri).as_posix() for file in ours}
     found |= set(_pages(config.nav or []))
     found |= {linked for page in found if page.endswith(".md") for linked in _linked(page)}
     return Files([*of_theme, *(_file(path, config) for path in sorted(found))])
