@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from bot.domain.errors import Misconfigured, Refused
 from bot.gateways.cache import Cache
-from bot.gateways.dvc.remotes import Access
+from bot.gateways.dvc.access import Access
 from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.git import Git

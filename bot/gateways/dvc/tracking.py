@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from bot.domain.errors import Misconfigured, Refused, Unreachable
+from bot.gateways.dvc.access import Access
 from bot.gateways.dvc.documents import (
     LARGEST_CONFIG,
     LARGEST_FILE,
@@ -15,7 +16,7 @@ from bot.gateways.dvc.documents import (
     output_in,
     parse_config,
 )
-from bot.gateways.dvc.remotes import Access, open_remote
+from bot.gateways.dvc.remotes import open_remote
 from bot.gateways.github.git import Git
 from policies.evidence import Tracked, TrackedOutput, Unreadable
 
