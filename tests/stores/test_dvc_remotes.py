@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,10 @@ from bot.domain.errors import Misconfigured, Refused, Unreachable
 from bot.gateways.artifacts import google
 from bot.gateways.artifacts.opening import open_place
 from bot.gateways.dvc.access import Access
-from bot.gateways.dvc.documents import RemoteConfig
+from bot.gateways.dvc.directories import stored_directory
+from bot.gateways.dvc.documents import Output, RemoteConfig
 from bot.gateways.dvc.remotes import Remote, open_remote
+from policies.evidence import StoredDirectory
 from tests.e2e.proxy import Fault, Proxy, proxied
 from tests.stores.conftest import Place
 from tests.stores.emulators import AZURE_ACCOUNT, AZURE_KEY, EMULATORS, azure_connection, azure_service, s3_client
@@ -66,6 +70,28 @@ def test_a_remote_has_what_is_in_it_until_it_is_deleted(cloud: Place) -> None:
     assert (found.has(THERE), found.has(GONE), found.has("files/md5/ab")) == (True, False, False)
     remove(cloud, f"team a/dvc/{THERE}")
     assert not found.has(THERE)
+
+
+def test_an_object_is_read_whole_and_no_larger_than_wanted(cloud: Place) -> None:
+    found = remote(cloud)
+    assert (found.read(THERE, 4), found.read(GONE, 4)) == (b"data", None)
+    with pytest.raises(Refused, match="more than the 3"):
+        found.read(THERE, 3)
+
+
+def test_a_directory_lacks_the_file_that_is_deleted(cloud: Place, tmp_path: Path) -> None:
+    rows = [{"md5": number * 32, "relpath": f"images/{number}.png"} for number in "123"]
+    listing = json.dumps(rows).encode()
+    (tmp_path / "listing").write_bytes(listing)
+    output = Output("data", f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir", "files/md5/")
+    store = open_place(f"{cloud.uri}/dvc")
+    assert stored_directory(remote(cloud), output) is False
+    store.put(output.place, tmp_path / "listing")
+    for row in rows:
+        store.put(output.place_of(row["md5"]), tmp_path / "data")
+    assert stored_directory(remote(cloud), output) == StoredDirectory(3, 3)
+    remove(cloud, f"team a/dvc/{output.place_of('2' * 32)}")
+    assert stored_directory(remote(cloud), output) == StoredDirectory(3, 3, "images/2.png")
 
 
 def test_a_bucket_that_is_gone_is_no_deleted_object(cloud: Place) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult
 from bot.domain.errors import Misconfigured, Refused
 from bot.gateways.artifacts import azure, google, s3
 from bot.gateways.artifacts.objects import ObjectStore
-from bot.gateways.artifacts.store import Entry
+from bot.gateways.artifacts.store import Entry, StoredFile
 from bot.gateways.dvc.access import Access
 from bot.gateways.dvc.documents import RemoteConfig
 from bot.gateways.mlflow_api import Missing
@@ -29,6 +29,11 @@ class ObjectRemote:
     def has(self, place: str) -> bool:
         """Whether the bucket has the object; a bucket that is gone is no deleted object."""
         return self._found(place) is not None
+
+    def read(self, place: str, most: int) -> bytes | None:
+        """The object, None where there is none; Refused where it is larger than `most` bytes."""
+        found = self._found(place)
+        return None if found is None else StoredFile(self.store, found).read(most)
 
     def _found(self, place: str) -> Entry | None:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, quote
 import requests
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
+from bot.gateways.artifacts.store import CHUNK
 from bot.gateways.dvc.access import Access, host_of, not_named, parts_of
 from bot.gateways.dvc.clouds import open_azure, open_google, open_s3
 from bot.gateways.dvc.documents import RemoteConfig, keeps_versions
@@ -34,6 +36,12 @@ class Remote(Protocol):
 
         Raises Unreachable where the store does not answer, Misconfigured where credentials, a permission or a library
         is missing, Refused for an address that cannot be one.
+        """
+
+    def read(self, place: str, most: int, /) -> bytes | None:
+        """The object at `place`, None where there is none; Refused where it is larger than `most` bytes.
+
+        Raises as `has` does for everything else.
         """
 
 
@@ -71,6 +79,21 @@ class DirectoryRemote:
 
     def has(self, place: str) -> bool:
         """Whether there is a file, which no link leads out of what the operator named."""
+        return self._file(place) is not None
+
+    def read(self, place: str, most: int) -> bytes | None:
+        """The file's content."""
+        file = self._file(place)
+        if file is None:
+            return None
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(descriptor, "rb") as opened:  # noqa: PTH123 -- an open descriptor
+                return _within(opened.read(most + 1), most)
+        except OSError as error:
+            raise self._translated(error) from None
+
+    def _file(self, place: str) -> Path | None:
         try:
             if not stat.S_ISDIR(self.root.stat().st_mode):
                 raise Misconfigured(f"the DVC remote at {self.root} is no directory")
@@ -80,9 +103,9 @@ class DirectoryRemote:
             raise self._translated(error) from None
         try:
             real = (self.root / place).resolve(strict=True)
-            return real.is_relative_to(self.within) and stat.S_ISREG(real.stat().st_mode)
+            return real if real.is_relative_to(self.within) and stat.S_ISREG(real.stat().st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return None
         except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
             raise self._translated(error) from None
 
@@ -126,11 +149,35 @@ class WebRemote:
 
     def has(self, place: str) -> bool:
         """Whether the server answers a HEAD request; redirections are not followed, wherever they lead."""
-        url = f"{self.url.rstrip('/')}/{quote(place)}"
+        with self._asked("HEAD", place) as answer:
+            return self._is_there(answer)
+
+    def read(self, place: str, most: int) -> bytes | None:
+        """What the server answers to a GET request; nothing is unpacked, so nothing grows."""
+        with self._asked("GET", place) as answer:
+            if not self._is_there(answer):
+                return None
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise Refused("the server sends it packed, though it was asked not to")
+            content = bytearray()
+            for part in answer.iter_content(CHUNK):
+                content += part
+                if len(content) > most:
+                    break
+            return _within(bytes(content), most)
+
+    @contextmanager
+    def _asked(self, method: str, place: str) -> Iterator[requests.Response]:
+        url, headers = f"{self.url.rstrip('/')}/{quote(place)}", {"Accept-Encoding": "identity"}
         try:
-            answer = requests.head(url, timeout=TIMEOUT, allow_redirects=False)
+            with requests.request(
+                method, url, timeout=TIMEOUT, allow_redirects=False, stream=True, headers=headers
+            ) as answer:
+                yield answer
         except requests.RequestException as error:
             raise Unreachable(f"the DVC remote at {self.name} does not answer: {summary(error)}") from None
+
+    def _is_there(self, answer: requests.Response) -> bool:
         match answer.status_code:
             case 200 | 204:
                 return True
@@ -147,6 +194,13 @@ class WebRemote:
                 )
             case code:
                 raise Unreachable(f"the DVC remote at {self.name} answers {code}")
+
+
+def _within(content: bytes, most: int) -> bytes:
+    """The content, of which at most one byte more than `most` was read; Refused where there is more."""
+    if len(content) > most:
+        raise Refused(f"it has more than {most} bytes")
+    return content
 
 
 def _web(config: RemoteConfig, parts: SplitResult, access: Access) -> Remote:
