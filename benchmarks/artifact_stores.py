@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -32,12 +31,13 @@ MEGABYTES = int(os.environ.get("BENCHMARK_MEGABYTES", "1000"))
 FILES = MEGABYTES  # of a megabyte each
 KINDS = tuple(os.environ.get("BENCHMARK_STORES", "local,proxy,s3,gcs,azure").split(","))
 ROUNDS = 3
+WORK = ("theirs", "digest", "download")
 # What `aws s3 cp` and `azcopy` do at once by default is of this order.
 CLIENTS_THREADS = 10
 
 
 def run() -> Iterator[tuple[str, str]]:
-    """For each store the best of some rounds, taken in turns: throughput, its ratio to the client's, and memory."""
+    """For each store the best of some rounds, taken in turns: throughput, ratios to the client's, processor, memory."""
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             try:
@@ -46,23 +46,23 @@ def run() -> Iterator[tuple[str, str]]:
                 yield kind, str(missing)
                 continue
             theirs_process, ours_process = (stack.enter_context(place.reader()) for _ in range(2))
+            before = place.measure(ours_process, "nothing")["peak"]
             rounds = [
-                {
-                    "theirs": place.measure(theirs_process, "theirs"),
-                    "digest": place.measure(ours_process, "digest"),
-                    "download": place.measure(ours_process, "download"),
-                }
+                {what: place.measure(theirs_process if what == "theirs" else ours_process, what) for what in WORK}
                 for _ in range(ROUNDS)
             ]
-        theirs, digest, download = (
-            min(each[what]["seconds"] for each in rounds) for what in ("theirs", "digest", "download")
-        )
+        theirs, digest, download = (min(each[what]["seconds"] for each in rounds) for what in WORK)
+        processor = " / ".join(f"{min(each[what]['processor'] for each in rounds):.1f}" for what in WORK)
         yield f"{kind}: {CLIENTS[kind][0]}", f"{MEGABYTES / theirs:.0f} MB/s"
         yield f"{kind}: digest", f"{MEGABYTES / digest:.0f} MB/s"
         yield f"{kind}: download, digested", f"{MEGABYTES / download:.0f} MB/s"
         yield f"{kind}: their ratios to the client (at least 0.8)", f"{theirs / digest:.2f}, {theirs / download:.2f}"
+        yield f"{kind}: processor seconds of the client, digest, download", processor
         peak = max(each[what]["peak"] for each in rounds for what in ("digest", "download"))
-        yield f"{kind}: largest memory (< 300 MB)", f"{peak / 2**20:.0f} MB"
+        yield (
+            f"{kind}: largest memory (< 300 MB), and with the libraries alone",
+            f"{peak / 2**20:.0f} MB, {before / 2**20:.0f} MB",
+        )
 
 
 class _Place:
@@ -79,8 +79,7 @@ class _Place:
                 self._uri = source.as_uri()
             case "proxy":
                 server = stack.enter_context(MlflowServer(folder / "server", allow_webhooks=False))
-                self._uri, registry = "mlflow-artifacts:/model", server.url
-                shutil.move(source, server.artifacts / "model")
+                self._uri, registry = "mlflow-artifacts:/models", server.url
             case _:
                 emulator = stack.enter_context(EMULATORS[kind](folder))
                 emulator.make("models")
@@ -89,7 +88,9 @@ class _Place:
                 self._environment |= emulator.environment
                 _upload(source, self._uri)
         self._environment["MLFLOW_TRACKING_URI"] = registry
-        _register(registry, self._uri)
+        self._uri = _register(registry, self._uri)
+        if kind == "proxy":
+            shutil.move(source, server.artifacts / self._uri.removeprefix("mlflow-artifacts:/"))
 
     def reader(self) -> subprocess.Popen[str]:
         """A process that measures what it is told to; closing its input ends it."""
@@ -126,13 +127,18 @@ def _upload(source: Path, uri: str) -> None:
         list(pool.map(lambda path: store.put(path.relative_to(source).as_posix(), path), files))  # type: ignore[arg-type]
 
 
-def _register(registry: str, uri: str) -> None:
+def _register(registry: str, uri: str) -> str:
+    """Register what is at a URI, or shall be in a run's own directory below it where the server serves it; where."""
     from mlflow import MlflowClient
 
     client = MlflowClient(registry)
-    run = client.create_run(client.create_experiment("stores", artifact_location=uri.rpartition("/")[0]))
+    served = uri.startswith("mlflow-artifacts:")
+    location = uri if served else uri.rpartition("/")[0]
+    run = client.create_run(client.create_experiment("stores", artifact_location=location))
+    source = f"{run.info.artifact_uri}/model" if served else uri
     client.create_registered_model("stores")
-    client.create_model_version("stores", uri, run.info.run_id)
+    client.create_model_version("stores", source, run.info.run_id)
+    return source
 
 
 # --- what a process of its own does -----------------------------------------------------------------------------------
@@ -227,7 +233,7 @@ def _read(kind: str, uri: str, target: Path) -> None:
     artifacts = Artifacts(registry)
     artifacts.fetch(version, "MLmodel", 1_000)  # what is imported late is imported now
     for line in sys.stdin:
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), _processor()
         match line.strip():
             case "theirs":
                 CLIENTS[kind][1](uri, target)
@@ -235,9 +241,20 @@ def _read(kind: str, uri: str, target: Path) -> None:
                 artifacts.digest(version)
             case "download":
                 download(Download("the model", artifacts.files(version)), target, Existing.STAYS)
-        seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+        seconds, processor = time.perf_counter() - started, _processor() - worked
+        print(json.dumps({"seconds": seconds, "processor": processor, "peak": _peak()}), flush=True)
+
+
+def _processor() -> float:
+    """Seconds that this process and those that it started were on a processor; the store's are not in it."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _peak() -> int:
+    """Bytes; of this program alone, where `getrusage` begins with what the process that started it had."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":
