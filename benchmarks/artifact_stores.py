@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlflow import MlflowClient
+
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.artifacts.download import Download, Existing, download
 from bot.gateways.artifacts.opening import open_place
@@ -69,44 +71,58 @@ class _Place:
     """A registered version whose files are in a store of the kind, and the processes that read it."""
 
     def __init__(self, kind: str, folder: Path, stack: ExitStack) -> None:
-        self._kind, self._folder = kind, folder
+        self._kind, self._folder, self._targets = kind, folder, 0
         source = folder / "source"
         _write(source)
         self._environment = dict(os.environ)
-        registry = f"sqlite:///{folder}/mlflow.db"
-        match kind:
+        server = stack.enter_context(MlflowServer(folder / "server", allow_webhooks=False))
+        location = self._location(stack)
+        self._environment["MLFLOW_TRACKING_URI"] = server.url
+        # A server takes what it or its machine keeps only from the run's own directory.
+        client = MlflowClient(server.url)
+        run = client.create_run(client.create_experiment("stores", artifact_location=location))
+        self._uri = f"{run.info.artifact_uri}/model"
+        if kind == "proxy":
+            shutil.copytree(source, server.artifacts / urlsplit(self._uri).path.lstrip("/"))
+        else:
+            _upload(source, self._uri)
+        client.create_registered_model("stores")
+        client.create_model_version("stores", self._uri, run.info.run_id)
+
+    def _location(self, stack: ExitStack) -> str:
+        """Where runs keep their artifacts: in the store of the kind, which runs while the stack lasts."""
+        match self._kind:
             case "local":
-                self._uri = source.as_uri()
+                return (self._folder / "store").as_uri()
             case "proxy":
-                server = stack.enter_context(MlflowServer(folder / "server", allow_webhooks=False))
-                self._uri, registry = "mlflow-artifacts:/models", server.url
+                return "mlflow-artifacts:/models"
             case _:
-                emulator = stack.enter_context(EMULATORS[kind](folder))
+                emulator = stack.enter_context(EMULATORS[self._kind](self._folder))
                 emulator.make("models")
-                self._uri = emulator.place("models", "model")
                 os.environ.update(emulator.environment)
                 self._environment |= emulator.environment
-                _upload(source, self._uri)
-        self._environment["MLFLOW_TRACKING_URI"] = registry
-        self._uri = _register(registry, self._uri)
-        if kind == "proxy":
-            shutil.move(source, server.artifacts / self._uri.removeprefix("mlflow-artifacts:/"))
+                return emulator.place("models", "runs")
 
     def reader(self) -> subprocess.Popen[str]:
         """A process that measures what it is told to; closing its input ends it."""
-        command = [sys.executable, "-m", __name__, self._kind, self._uri, str(self._folder / "target")]
+        command = [sys.executable, "-m", __name__, self._kind, self._uri]
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, text=True
         )
 
     def measure(self, reader: subprocess.Popen[str], what: str) -> dict[str, float]:
-        """Seconds that it took, and the largest memory of that process so far in bytes."""
+        """Seconds that it took, and the largest memory of that process so far in bytes.
+
+        What was written before is on the disk by then, and stays: a file system is slow to make files where it has
+        just removed as many.
+        """
         assert reader.stdin is not None
         assert reader.stdout is not None
-        reader.stdin.write(f"{what}\n")
+        os.sync()
+        self._targets += 1
+        reader.stdin.write(f"{what} {self._folder}/target-{self._targets}\n")
         reader.stdin.flush()
         measured: dict[str, float] = json.loads(reader.stdout.readline())
-        shutil.rmtree(self._folder / "target", ignore_errors=True)
         return measured
 
 
@@ -125,20 +141,6 @@ def _upload(source: Path, uri: str) -> None:
     files = [path for path in source.rglob("*") if path.is_file()]
     with ThreadPoolExecutor(CLIENTS_THREADS) as pool:
         list(pool.map(lambda path: store.put(path.relative_to(source).as_posix(), path), files))  # type: ignore[arg-type]
-
-
-def _register(registry: str, uri: str) -> str:
-    """Register what is at a URI, or shall be in a run's own directory below it where the server serves it; where."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(registry)
-    served = uri.startswith("mlflow-artifacts:")
-    location = uri if served else uri.rpartition("/")[0]
-    run = client.create_run(client.create_experiment("stores", artifact_location=location))
-    source = f"{run.info.artifact_uri}/model" if served else uri
-    client.create_registered_model("stores")
-    client.create_model_version("stores", source, run.info.run_id)
-    return source
 
 
 # --- what a process of its own does -----------------------------------------------------------------------------------
@@ -224,8 +226,8 @@ CLIENTS: dict[str, tuple[str, Callable[[str, Path], None]]] = {
 }
 
 
-def _read(kind: str, uri: str, target: Path) -> None:
-    """Measure, for each line of the input, what it names; Python's start and the imports are not part of it."""
+def _read(kind: str, uri: str) -> None:
+    """Measure what each line of the input names, with where it goes; Python's start and imports are no part of it."""
     registry = Registry(os.environ["MLFLOW_TRACKING_URI"])
     model = registry.model("stores")
     version = model.version(1) if model else None
@@ -233,8 +235,9 @@ def _read(kind: str, uri: str, target: Path) -> None:
     artifacts = Artifacts(registry)
     artifacts.fetch(version, "MLmodel", 1_000)  # what is imported late is imported now
     for line in sys.stdin:
+        what, target = line.split()[0], Path(line.split()[1])
         started, worked = time.perf_counter(), _processor()
-        match line.strip():
+        match what:
             case "theirs":
                 CLIENTS[kind][1](uri, target)
             case "digest":
@@ -258,4 +261,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    _read(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    _read(sys.argv[1], sys.argv[2])

@@ -145,6 +145,8 @@ def _client(account_url: str, connection: str, environment: tuple[tuple[str, str
         # One request for one part: the parts are ours.
         "max_single_get_size": PART,
         "max_chunk_get_size": PART,
+        # Read in one piece: what comes in several is copied once more, into memory that the process asks for anew.
+        "connection_data_block_size": PART,
     }
     if connection:
         return BlobServiceClient.from_connection_string(connection, **options)
