@@ -122,6 +122,8 @@ def test_a_file_that_is_gone_from_a_directory_is_named_once_it_is_looked_for_aga
     aside = place.with_name("aside")
     place.rename(aside)
     assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2), "for a minute"
+    elsewhere = training.push({".dvc/config": training.file(".dvc/config") + "    account_name = other\n"})
+    assert dvc.tracked(git, FOLDER, elsewhere, "").stored == StoredDirectory(2, 2, "two.txt"), "of this remote alone"
     now[0] += 60
     for _ in range(2):
         assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2, "two.txt")

@@ -34,7 +34,7 @@ class Dvc:
     def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
         self._access = access
         self._clock = clock
-        self._whole: dict[tuple[str, str], tuple[float, StoredDirectory]] = {}
+        self._whole: dict[tuple[str, tuple[tuple[str, str], ...], str], tuple[float, StoredDirectory]] = {}
 
     def tracked(self, git: Git, wanted: Tracked, commit: str, version: str) -> TrackedOutput:
         """What `wanted` is at `commit`, an id; `version` is what people call the data's version.
@@ -65,13 +65,14 @@ class Dvc:
             remote = open_remote(config, self._access)
             if not output.is_directory:
                 return remote.name, remote.has(output.place)
-            return remote.name, self._directory(remote, output)
+            return remote.name, self._directory(config, remote, output)
         except (Misconfigured, Unreachable) as error:
             return f"the remote “{config.name}”", Unreadable(str(error))
 
-    def _directory(self, remote: Remote, output: Output) -> bool | StoredDirectory | Unreadable:
+    def _directory(self, config: RemoteConfig, remote: Remote, output: Output) -> bool | StoredDirectory | Unreadable:
         """Looked for once for all versions that one piece of work judges: many were trained on the same directory."""
-        place = (remote.name, output.place)
+        # An account is one of the options, and in no name.
+        place = (config.url, tuple(sorted(config.options.items())), output.place)
         known = self._whole.get(place)
         if known is not None and self._clock() - known[0] < _WHOLE_FOR:
             return known[1]
