@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlflow import MlflowClient
+
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.artifacts.download import Download, Existing, download
 from bot.gateways.artifacts.opening import open_place
@@ -32,12 +33,13 @@ MEGABYTES = int(os.environ.get("BENCHMARK_MEGABYTES", "1000"))
 FILES = MEGABYTES  # of a megabyte each
 KINDS = tuple(os.environ.get("BENCHMARK_STORES", "local,proxy,s3,gcs,azure").split(","))
 ROUNDS = 3
+WORK = ("theirs", "digest", "download")
 # What `aws s3 cp` and `azcopy` do at once by default is of this order.
 CLIENTS_THREADS = 10
 
 
 def run() -> Iterator[tuple[str, str]]:
-    """For each store the best of some rounds, taken in turns: throughput, its ratio to the client's, and memory."""
+    """For each store the best of some rounds, taken in turns: throughput, ratios to the client's, processor, memory."""
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             try:
@@ -46,66 +48,81 @@ def run() -> Iterator[tuple[str, str]]:
                 yield kind, str(missing)
                 continue
             theirs_process, ours_process = (stack.enter_context(place.reader()) for _ in range(2))
+            before = place.measure(ours_process, "nothing")["peak"]
             rounds = [
-                {
-                    "theirs": place.measure(theirs_process, "theirs"),
-                    "digest": place.measure(ours_process, "digest"),
-                    "download": place.measure(ours_process, "download"),
-                }
+                {what: place.measure(theirs_process if what == "theirs" else ours_process, what) for what in WORK}
                 for _ in range(ROUNDS)
             ]
-        theirs, digest, download = (
-            min(each[what]["seconds"] for each in rounds) for what in ("theirs", "digest", "download")
-        )
+        theirs, digest, download = (min(each[what]["seconds"] for each in rounds) for what in WORK)
+        processor = " / ".join(f"{min(each[what]['processor'] for each in rounds):.1f}" for what in WORK)
         yield f"{kind}: {CLIENTS[kind][0]}", f"{MEGABYTES / theirs:.0f} MB/s"
         yield f"{kind}: digest", f"{MEGABYTES / digest:.0f} MB/s"
         yield f"{kind}: download, digested", f"{MEGABYTES / download:.0f} MB/s"
         yield f"{kind}: their ratios to the client (at least 0.8)", f"{theirs / digest:.2f}, {theirs / download:.2f}"
+        yield f"{kind}: processor seconds of the client, digest, download", processor
         peak = max(each[what]["peak"] for each in rounds for what in ("digest", "download"))
-        yield f"{kind}: largest memory (< 300 MB)", f"{peak / 2**20:.0f} MB"
+        yield (
+            f"{kind}: largest memory (< 300 MB), and with the libraries alone",
+            f"{peak / 2**20:.0f} MB, {before / 2**20:.0f} MB",
+        )
 
 
 class _Place:
     """A registered version whose files are in a store of the kind, and the processes that read it."""
 
     def __init__(self, kind: str, folder: Path, stack: ExitStack) -> None:
-        self._kind, self._folder = kind, folder
+        self._kind, self._folder, self._targets = kind, folder, 0
         source = folder / "source"
         _write(source)
         self._environment = dict(os.environ)
-        registry = f"sqlite:///{folder}/mlflow.db"
-        match kind:
+        server = stack.enter_context(MlflowServer(folder / "server", allow_webhooks=False))
+        location = self._location(stack)
+        self._environment["MLFLOW_TRACKING_URI"] = server.url
+        # A server takes what it or its machine keeps only from the run's own directory.
+        client = MlflowClient(server.url)
+        run = client.create_run(client.create_experiment("stores", artifact_location=location))
+        self._uri = f"{run.info.artifact_uri}/model"
+        if kind == "proxy":
+            shutil.copytree(source, server.artifacts / urlsplit(self._uri).path.lstrip("/"))
+        else:
+            _upload(source, self._uri)
+        client.create_registered_model("stores")
+        client.create_model_version("stores", self._uri, run.info.run_id)
+
+    def _location(self, stack: ExitStack) -> str:
+        """Where runs keep their artifacts: in the store of the kind, which runs while the stack lasts."""
+        match self._kind:
             case "local":
-                self._uri = source.as_uri()
+                return (self._folder / "store").as_uri()
             case "proxy":
-                server = stack.enter_context(MlflowServer(folder / "server", allow_webhooks=False))
-                self._uri, registry = "mlflow-artifacts:/model", server.url
-                shutil.move(source, server.artifacts / "model")
+                return "mlflow-artifacts:/models"
             case _:
-                emulator = stack.enter_context(EMULATORS[kind](folder))
+                emulator = stack.enter_context(EMULATORS[self._kind](self._folder))
                 emulator.make("models")
-                self._uri = emulator.place("models", "model")
                 os.environ.update(emulator.environment)
                 self._environment |= emulator.environment
-                _upload(source, self._uri)
-        self._environment["MLFLOW_TRACKING_URI"] = registry
-        _register(registry, self._uri)
+                return emulator.place("models", "runs")
 
     def reader(self) -> subprocess.Popen[str]:
         """A process that measures what it is told to; closing its input ends it."""
-        command = [sys.executable, "-m", __name__, self._kind, self._uri, str(self._folder / "target")]
+        command = [sys.executable, "-m", __name__, self._kind, self._uri]
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, text=True
         )
 
     def measure(self, reader: subprocess.Popen[str], what: str) -> dict[str, float]:
-        """Seconds that it took, and the largest memory of that process so far in bytes."""
+        """Seconds that it took, and the largest memory of that process so far in bytes.
+
+        What was written before is on the disk by then, and stays: a file system is slow to make files where it has
+        just removed as many.
+        """
         assert reader.stdin is not None
         assert reader.stdout is not None
-        reader.stdin.write(f"{what}\n")
+        os.sync()
+        self._targets += 1
+        reader.stdin.write(f"{what} {self._folder}/target-{self._targets}\n")
         reader.stdin.flush()
         measured: dict[str, float] = json.loads(reader.stdout.readline())
-        shutil.rmtree(self._folder / "target", ignore_errors=True)
         return measured
 
 
@@ -124,15 +141,6 @@ def _upload(source: Path, uri: str) -> None:
     files = [path for path in source.rglob("*") if path.is_file()]
     with ThreadPoolExecutor(CLIENTS_THREADS) as pool:
         list(pool.map(lambda path: store.put(path.relative_to(source).as_posix(), path), files))  # type: ignore[arg-type]
-
-
-def _register(registry: str, uri: str) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(registry)
-    run = client.create_run(client.create_experiment("stores", artifact_location=uri.rpartition("/")[0]))
-    client.create_registered_model("stores")
-    client.create_model_version("stores", uri, run.info.run_id)
 
 
 # --- what a process of its own does -----------------------------------------------------------------------------------
@@ -218,8 +226,8 @@ CLIENTS: dict[str, tuple[str, Callable[[str, Path], None]]] = {
 }
 
 
-def _read(kind: str, uri: str, target: Path) -> None:
-    """Measure, for each line of the input, what it names; Python's start and the imports are not part of it."""
+def _read(kind: str, uri: str) -> None:
+    """Measure what each line of the input names, with where it goes; Python's start and imports are no part of it."""
     registry = Registry(os.environ["MLFLOW_TRACKING_URI"])
     model = registry.model("stores")
     version = model.version(1) if model else None
@@ -227,18 +235,30 @@ def _read(kind: str, uri: str, target: Path) -> None:
     artifacts = Artifacts(registry)
     artifacts.fetch(version, "MLmodel", 1_000)  # what is imported late is imported now
     for line in sys.stdin:
-        started = time.perf_counter()
-        match line.strip():
+        what, target = line.split()[0], Path(line.split()[1])
+        started, worked = time.perf_counter(), _processor()
+        match what:
             case "theirs":
                 CLIENTS[kind][1](uri, target)
             case "digest":
                 artifacts.digest(version)
             case "download":
                 download(Download("the model", artifacts.files(version)), target, Existing.STAYS)
-        seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+        seconds, processor = time.perf_counter() - started, _processor() - worked
+        print(json.dumps({"seconds": seconds, "processor": processor, "peak": _peak()}), flush=True)
+
+
+def _processor() -> float:
+    """Seconds that this process and those that it started were on a processor; the store's are not in it."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def _peak() -> int:
+    """Bytes; of this program alone, where `getrusage` begins with what the process that started it had."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":
-    _read(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    _read(sys.argv[1], sys.argv[2])

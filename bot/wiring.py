@@ -13,7 +13,7 @@ from bot.domain.keys import Urgency
 from bot.domain.pull_requests import Login
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.cache import Cache, sealing_key
-from bot.gateways.dvc.remotes import Access
+from bot.gateways.dvc.access import Access
 from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.repository import Repository

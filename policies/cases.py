@@ -26,6 +26,7 @@ from policies.evidence import (
     Run,
     RunStatus,
     SignedBy,
+    StoredDirectory,
     Tracked,
     TrackedOutput,
     Unreadable,
@@ -194,6 +195,8 @@ def _tracked(said: str | None, need: Tracked, subject: VersionEvidence) -> Track
             return replace(found, hash_at_version=other)
         case "deleted":
             return replace(found, stored=False)
+        case "incomplete":
+            return replace(found, stored=StoredDirectory(files=2, looked_for=2, missing="a/file"))
         case "untracked":
             return Unusable(f"{need.file} is not in {need.repository} at the training commit")
         case "unreachable":

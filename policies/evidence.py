@@ -206,12 +206,24 @@ class CiResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredDirectory:
+    """A directory whose listing the remote has: how many files that names, the first how many were looked for.
+
+    `missing` is the path, in the directory, of the first of those that the remote does not have; None where it has all.
+    """
+
+    files: int
+    looked_for: int
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrackedOutput:
     """One output that DVC tracks at a training commit.
 
     `hash` is `md5:<hex>`, with `.dir` at the end for a directory. `hash_at_version` is its hash at the git tag that
     `data_version` names, None where no tag is called so or the file is not there. `remote` says where DVC keeps it,
-    `stored` whether it is there.
+    `stored` whether it is there, and for a directory whose listing is, what it lists.
     """
 
     commit: str
@@ -219,7 +231,7 @@ class TrackedOutput:
     hash: str
     hash_at_version: str | None
     remote: str
-    stored: bool | Unreadable
+    stored: bool | StoredDirectory | Unreadable
 
 
 @dataclass(frozen=True, slots=True)

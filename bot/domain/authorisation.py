@@ -43,12 +43,15 @@ def kind_of_change(entry: Entry | None, authorised: Sequence[Judgement]) -> Chan
     return ChangeKind.ROLLBACK if went_before and not entry.names_the_files_of(live) else ChangeKind.PROMOTION
 
 
-def judge(state: EnvironmentState, change: Change) -> Decision | None:
-    """The ruling on `change`; None while its evidence is pending or a store does not answer."""
+def judge(model: str, state: EnvironmentState, change: Change) -> Decision | None:
+    """The ruling on `change` of the model's entry; None while its evidence is pending or a store does not answer."""
     kind = kind_of_change(change.entry, state.authorised)
     if change.rules is None:
         reason = f"the pipeline before this change has no environment “{state.rules.name}” to judge it by"
         return Decision(Ruling.REFUSED, kind, (reason,), (_NEVER,))
+    obstacles = () if change.entry is None else state.rules.registry.cannot_carry(model)
+    if obstacles:
+        return Decision(Ruling.REFUSED, kind, obstacles, (_NEVER,))
     evidence = _evidence_lacks(kind, change)
     if evidence is None:
         return None

@@ -165,6 +165,8 @@ def _judge_entry(change: ProposedChange) -> tuple[CheckState, tuple[str, ...]]:
         return CheckState.SUCCESS, ()
     if change.found is not None and isinstance(change.found.digest, Unreadable):
         return CheckState.IN_PROGRESS, (change.found.digest.reason,)
+    if obstacles := change.rules.registry.cannot_carry(change.model):
+        return CheckState.FAILURE, obstacles
     if integrity := integrity_reasons(change.after, change.found):
         return CheckState.FAILURE, integrity
     if change.evaluation is None:

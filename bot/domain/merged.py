@@ -59,7 +59,7 @@ def apply_manifest(world: Observation, now: datetime) -> Iterator[Action]:
 def _judge_change(world: Observation, state: EnvironmentState, change: Change, now: datetime) -> Iterator[Action]:
     if change.pull_request is None and change.rules and change.rules.freeze and not change.check_started:
         yield StartCommitCheck(state.rules.name, change.commit)
-    decision = judge(state, change)
+    decision = judge(world.model, state, change)
     if decision is None:
         yield LookAgain(now + patience(change.decided_at, now, world.sweep_interval))
         yield from _carry_out(world, state)

@@ -100,6 +100,11 @@ class RollbackRule:
     ignore_freeze: bool = True
 
 
+# A copy refers to `models:/NAME/VERSION`, which MLflow takes apart as a URL: Python leaves out the first three, and a
+# path ends before the last.
+_UNCOPYABLE: Final = frozenset("\t\n\r?")
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryTarget:
     """What a live version gets in the registry: on itself, or on its copy in the registered model `copy_to`."""
@@ -112,6 +117,15 @@ class RegistryTarget:
     def carrier(self, model: str) -> str:
         """The registered model whose versions get stage and alias."""
         return model if self.copy_to is None else self.copy_to.replace("{model}", model)
+
+    def cannot_carry(self, model: str) -> tuple[str, ...]:
+        """Why no version of the model can be live here, whatever its evidence; empty where one can."""
+        if self.copy_to is None or not _UNCOPYABLE & set(model):
+            return ()
+        return (
+            "MLflow cannot copy a model whose name has a line break, a tab or a question mark, and this environment's"
+            " `copy_to` asks for copies: rename the model, or let the environment do without `copy_to`",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from policies.evidence import Evidence, Need, Recorded, Tracked, TrackedOutput, Unreadable, Unusable
+from policies.evidence import (
+    Evidence,
+    Need,
+    Recorded,
+    StoredDirectory,
+    Tracked,
+    TrackedOutput,
+    Unreadable,
+    Unusable,
+)
 from policies.kinds.base import FROM_RUN, Finding, Kind, unreadable
 from policies.kinds.lineage import LineageCheck
 from policies.verdict import Status
@@ -69,15 +78,18 @@ class DataCheck:
             return Finding(Status.FAIL, measured, required, _KEEP)
         if self.tracked.of is Recorded.DATA and not (_stands_for(version, said) or found.hash_at_version == said):
             return self._other_version(found, version)
-        if isinstance(found.stored, Unreadable):
-            return unreadable(found.stored, required)
-        if not found.stored:
-            measured = f"{found.hash} of {found.path} is not in {found.remote}"
-            remedy = f"Push it from a machine that has it: `git checkout {found.commit[:12]} && dvc push`."
-            return Finding(Status.FAIL, measured, required, remedy)
+        push = f"Push it from a machine that has it: `git checkout {found.commit[:12]} && dvc push`."
+        match found.stored:
+            case Unreadable():
+                return unreadable(found.stored, required)
+            case False:
+                return Finding(Status.FAIL, f"{found.hash} of {found.path} is not in {found.remote}", required, push)
+            case StoredDirectory(missing=str(missing)):
+                measured = f"{missing} of {found.path} is not in {found.remote}, which has the listing that names it"
+                return Finding(Status.FAIL, measured, required, push)
         named = f", called {version[:60]}" if self.tracked.of is Recorded.DATA else ""
-        measured = f"{found.path} at {found.commit[:12]} is {found.hash}{named}, and is in {found.remote}"
-        return Finding(Status.PASS, measured, required)
+        whole = f"{found.path} at {found.commit[:12]} is {found.hash}{named}, and is in {found.remote}"
+        return Finding(Status.PASS, f"{whole}{_extent(found.stored)}", required)
 
     def _other_version(self, found: TrackedOutput, version: str) -> Finding:
         repository, shown = self.tracked.repository, f"data_version is “{version[:60]}”"
@@ -89,6 +101,15 @@ class DataCheck:
             measured = f"{shown}, at which {found.path} is {found.hash_at_version}, not {found.hash}"
         remedy = f"Set data_version to the git tag of this data in {repository}, and push that tag."
         return Finding(Status.FAIL, measured, self._required, remedy)
+
+
+def _extent(stored: bool | StoredDirectory) -> str:
+    """How much of a directory was looked for; nothing for a file, of which there is only all."""
+    if not isinstance(stored, StoredDirectory):
+        return ""
+    if stored.looked_for < stored.files:
+        return f", where the first {stored.looked_for:,} of its {stored.files:,} files were looked for"
+    return f" with its {stored.files:,} file{'' if stored.files == 1 else 's'}"
 
 
 def _stands_for(version: str, recorded: str) -> bool:

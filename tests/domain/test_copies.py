@@ -13,18 +13,21 @@ from bot.domain.actions import (
     CreateTag,
     DeleteAlias,
     LookAt,
+    RecordJudgement,
     ReportDrift,
     SetAlias,
     SetStage,
 )
 from bot.domain.drift import drift_of
+from bot.domain.gates import Mergeability, ProposedChange, PullRequestObservation, gates
 from bot.domain.keys import ModelKey
 from bot.domain.pipeline import parse_pipeline
 from bot.domain.promotion import decide
+from bot.domain.pull_requests import CheckState
 from bot.domain.versions import ModelVersion, RegisteredModel, copied_version
-from bot.domain.world import ChangeKind, EnvironmentState, Observation
+from bot.domain.world import ChangeKind, EnvironmentState, Observation, Ruling
 from policies.documents import InvalidDocument
-from tests.domain.test_decide import NOW, entry, judgement, of, version
+from tests.domain.test_decide import NOW, change, entry, judgement, of, pull, version
 from tests.domain.test_decide import PIPELINE as TOGETHER
 from tests.domain.test_pipeline import one
 
@@ -168,6 +171,29 @@ def test_drift_is_seen_on_the_copies(
 def test_the_models_own_stages_are_those_of_the_environments_without_copies() -> None:
     actions = decide(world(live(2), copy(1, 2, "Production"), alias=1), NOW)
     assert registry_actions(actions) == [], "version 2 stays in Staging although it is live in production"
+
+
+@pytest.mark.parametrize("character", ["\t", "\n", "\r", "?"])
+def test_a_name_that_mlflow_cannot_refer_to_is_refused_once_and_never_copied(character: str) -> None:
+    name = f"a{character}b"
+    assert STAGING.registry.cannot_carry(name) == ()
+    (reason,) = PRODUCTION.registry.cannot_carry(name)
+    state = EnvironmentState(PRODUCTION, desired=entry(1), change=change(1, rules=PRODUCTION))
+    merged = decide(replace(world(state), model=name), NOW)
+    (recorded,) = (r.judgement for r in of(RecordJudgement, merged) if r.environment == "production")
+    assert (recorded.ruling, recorded.reasons) == (Ruling.REFUSED, (reason,))
+    assert of(CopyVersion, merged) == []
+    proposed = ProposedChange(name, "production", None, entry(1), ChangeKind.PROMOTION, PRODUCTION)
+    gate = gates(PullRequestObservation(pull(9, 1), Mergeability.CLEAN, (proposed,)), NOW)[0]
+    assert (gate.state, gate.reasons) == (CheckState.FAILURE, (f"{name} in production: {reason}",))
+    removal = replace(state, desired=None, change=change(None, rules=PRODUCTION))
+    (removed,) = of(RecordJudgement, decide(replace(world(removal), model=name), NOW))
+    assert removed.judgement.ruling is Ruling.AUTHORISED, "what must not be there can always be taken out"
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%3Fb", "a;b", "a@b", "ä"])
+def test_other_odd_names_are_copied(name: str) -> None:
+    assert PRODUCTION.registry.cannot_carry(name) == ()
 
 
 def test_without_copy_to_the_model_carries_all_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +77,22 @@ def test_a_copy_is_no_candidate_of_its_own(world: House) -> None:
     world.event(f"prod.{world.model}")
     world.settle()
     assert [p.title for p in world.repository.pulls("all") if "prod." in p.title] == []
+
+
+def test_a_name_that_mlflow_cannot_copy_is_said_at_the_pull_request_and_has_no_effect_when_merged(
+    registry_url: str, cache_url: Secret
+) -> None:
+    unique = str(time.time_ns())
+    files = {"promotion.yaml": FILES["promotion.yaml"].replace(IN_ONE, COPIED)}
+    with house(registry_url, cache_url, files, model=f"fraud\n{unique}", owns=f"fraud?{unique}") as world:
+        world.register()
+        world.event()
+        pull = world.proposed("production", 1)
+        assert pull.check("promotion/policy") == "failure"
+        world.approve_and_merge(pull)
+        world.settle()
+        (issue,) = world.repository.issues()
+        assert "MLflow cannot copy a model whose name has a line break" in issue.body
+        world.settle()
+        assert copies(world) == []
+        assert world.aliases() == {"staging": 1}

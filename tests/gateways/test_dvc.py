@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +13,14 @@ from moto.server import ThreadedMotoServer
 
 from bot.domain.errors import Misconfigured, Refused
 from bot.gateways.cache import Cache
-from bot.gateways.dvc.remotes import Access
+from bot.gateways.dvc.access import Access
 from bot.gateways.dvc.tracking import Dvc
 from bot.gateways.github.client import GitHubClient
 from bot.gateways.github.git import Git
 from bot.gateways.github.repository import Repository
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
 from bot.settings import Secret
-from policies.evidence import Recorded, Tracked, TrackedOutput, Unreadable
+from policies.evidence import Recorded, StoredDirectory, Tracked, TrackedOutput, Unreadable
 from tests.dvc_project import DvcProject
 
 CSV = Tracked("acme/training", "data/all.csv.dvc")
@@ -90,7 +91,7 @@ def test_data_is_found_at_its_commit_with_its_version_and_its_object(
 def test_a_directory_and_a_pipelines_output_are_found(dvc: Dvc, git: Git, training: SandboxRepository) -> None:
     folder = dvc.tracked(git, FOLDER, training.head(), "data-v1.0")
     assert folder.hash.endswith(".dir")
-    assert folder.stored is True
+    assert folder.stored == StoredDirectory(files=2, looked_for=2)
     model = dvc.tracked(git, MODEL, training.head(), "")
     assert (model.path, model.stored, model.hash_at_version) == ("models/m.pkl", True, None)
 
@@ -109,6 +110,36 @@ def test_a_deleted_object_and_a_remote_that_is_away_are_told_apart(
     store.with_name("away").rename(store)
     assert isinstance(stored, Unreadable)
     assert "is it mounted?" in stored.reason
+
+
+def test_a_file_that_is_gone_from_a_directory_is_named_once_it_is_looked_for_again(
+    made: DvcProject, git: Git, training: SandboxRepository
+) -> None:
+    now = [0.0]
+    dvc = Dvc(Access(roots=(Path(made.remote).parent,)), clock=lambda: now[0])
+    place = made.object_of(hashlib.md5(b"2").hexdigest())
+    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2)
+    aside = place.with_name("aside")
+    place.rename(aside)
+    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2), "for a minute"
+    elsewhere = training.push({".dvc/config": training.file(".dvc/config") + "    account_name = other\n"})
+    assert dvc.tracked(git, FOLDER, elsewhere, "").stored == StoredDirectory(2, 2, "two.txt"), "of this remote alone"
+    now[0] += 60
+    for _ in range(2):
+        assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2, "two.txt")
+    aside.rename(place)
+    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2), "what was missing is not kept"
+
+
+def test_a_damaged_listing_is_an_error(dvc: Dvc, git: Git, made: DvcProject, training: SandboxRepository) -> None:
+    place = made.object_of(made.hash_of("data/images.dvc"))
+    right = place.read_bytes()
+    place.chmod(0o644)
+    place.write_bytes(b"[]")
+    stored = dvc.tracked(git, FOLDER, training.head(), "").stored
+    place.write_bytes(right)
+    assert isinstance(stored, Unreadable)
+    assert "the listing of data/images" in stored.reason
 
 
 def test_a_remote_that_may_not_be_asked_is_part_of_what_is_found(git: Git, training: SandboxRepository) -> None:

@@ -15,6 +15,7 @@ from policies.evidence import (
     Recorded,
     Run,
     RunStatus,
+    StoredDirectory,
     Tracked,
     TrackedOutput,
     Unreadable,
@@ -66,6 +67,13 @@ TABLE = [
     ("hash differs", CHECK, recorded(replace(FOUND, hash=OTHER)), Status.FAIL, f"data_hash is {HASH}, data/all.csv at"),
     ("hash differs, remote away", CHECK, recorded(replace(FOUND, hash=OTHER, stored=AWAY)), Status.FAIL, OTHER),
     ("deleted", CHECK, recorded(replace(FOUND, stored=False)), Status.FAIL, "is not in s3://acme/dvc"),
+    ("directory whole", CHECK, recorded(replace(FOUND, stored=StoredDirectory(2, 2))), Status.PASS,
+     "is in s3://acme/dvc with its 2 files"),
+    ("directory of one", CHECK, recorded(replace(FOUND, stored=StoredDirectory(1, 1))), Status.PASS, "its 1 file"),
+    ("directory is large", CHECK, recorded(replace(FOUND, stored=StoredDirectory(25_000, 1_000))), Status.PASS,
+     "in s3://acme/dvc, where the first 1,000 of its 25,000 files were looked for"),
+    ("a file is gone", CHECK, recorded(replace(FOUND, stored=StoredDirectory(2, 2, "a/1.png"))), Status.FAIL,
+     "a/1.png of data/all.csv is not in s3://acme/dvc"),
     ("remote away", CHECK, recorded(replace(FOUND, stored=AWAY)), Status.ERROR, "s3:GetObject"),
     ("repository away", CHECK, recorded(Unreadable("give it “Contents: read”")), Status.ERROR, "Contents: read"),
     ("commit not there", CHECK, recorded(Unusable("no such commit")), Status.FAIL, "no such commit"),
@@ -168,6 +176,7 @@ cases:
   - {name: changed, given: {tags: &tags, data: changed}, expect: {d: fail}}
   - {name: renamed, given: {tags: &tags, data: other_version}, expect: {d: fail}}
   - {name: deleted, given: {tags: &tags, data: deleted}, expect: {d: fail}}
+  - {name: incomplete, given: {tags: &tags, data: incomplete}, expect: {d: fail}}
   - {name: untracked, given: {tags: &tags, data: untracked}, expect: {d: fail}}
   - {name: away, given: {tags: &tags, data: unreachable}, expect: {d: error}}
   - {name: not asked, given: {tags: &tags}, expect: {d: pending}}
@@ -180,5 +189,5 @@ def test_cases_give_what_dvc_has(check: str) -> None:
     tested = policy(f"  - {{id: d, {check}}}\n")
     tags = "{" + ", ".join(f"{name}: '{value}'" for name, value in TAGS.items()) + "}"
     results = tuple(run_case(tested, case) for case in parse_cases(CASES.replace("&tags", tags), "p.test.yaml", tested))
-    assert [result.wrong for result in results] == [()] * 8
+    assert [result.wrong for result in results] == [()] * 9
     assert never_failing(tested, results) == ()

@@ -18,37 +18,46 @@ from bot.domain.errors import PromotionError
 from bot.gateways.artifacts.objects import CONNECTIONS, Object, ObjectStore, Right, expect_parts
 from bot.gateways.artifacts.refusals import Remedy, translated
 
+EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 _TIMEOUT: Final = (10, 60)  # seconds to connect, seconds without a byte
 _TRIED_FOR: Final = 20  # seconds; the bot's own queue tries again later
 _PERMISSIONS: Final[Mapping[Right, str]] = {
     Right.LIST: "storage.objects.list",
+    Right.FIND: "storage.objects.get",
     Right.READ: "storage.objects.get",
     Right.WRITE: "storage.objects.create and storage.objects.delete",
 }
 _ROLES: Final[Mapping[Right, str]] = {
     Right.LIST: "Storage Object Viewer",
+    Right.FIND: "Storage Object Viewer",
     Right.READ: "Storage Object Viewer",
     Right.WRITE: "Storage Object User",
 }
 _LIBRARY: Final = "Install it: pip install 'promotion-bot[gcs]'."
-_VARIABLES: Final = ("GOOGLE_", "STORAGE_EMULATOR_HOST", "CLOUDSDK_CONFIG")
+_VARIABLES: Final = ("GOOGLE_", EMULATOR, "CLOUDSDK_CONFIG")
 
 
 def open_gcs(uri: str) -> ObjectStore:
     """The objects below `gs://BUCKET/PREFIX`."""
     parts = urlsplit(uri)
     name = expect_parts("gs", parts.netloc, "gs://models/backup")
+    return open_bucket(name, parts.path, None, f"The artifact store at gs://{name}")
+
+
+def open_bucket(name: str, prefix: str, endpoint: str | None, called: str) -> ObjectStore:
+    """The objects of a bucket below a prefix, at Google where no endpoint is said; `called` is how messages name it."""
     try:
-        client = _client(_environment())
+        client = _client(endpoint, _environment())
     except Exception as error:
-        raise _translated(error, Right.READ, "open it", name) from None
-    return ObjectStore(_GoogleBucket(client, name), parts.path)
+        raise _translated(error, called, Right.READ, "open it", name) from None
+    return ObjectStore(_GoogleBucket(client, name, called), prefix)
 
 
 class _GoogleBucket:
-    def __init__(self, client: Any, name: str) -> None:  # noqa: ANN401 -- the library has no types
+    def __init__(self, client: Any, name: str, called: str) -> None:  # noqa: ANN401 -- the library has no types
         self._client = client
         self._name = name
+        self._called = called
         self._bucket = client.bucket(name)
         from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -78,12 +87,12 @@ class _GoogleBucket:
         self._bucket.blob(key).upload_from_filename(str(file), **self._patience)
 
     def translated(self, error: Exception, right: Right, task: str) -> PromotionError:
-        return _translated(error, right, task, self._name)
+        return _translated(error, self._called, right, task, self._name)
 
 
-def _translated(error: Exception, right: Right, task: str, bucket: str) -> PromotionError:
+def _translated(error: Exception, called: str, right: Right, task: str, bucket: str) -> PromotionError:
     permission = f"It needs {_PERMISSIONS[right]} on {bucket}, as the role {_ROLES[right]} has."
-    return translated(error, f"gs://{bucket}", task, Remedy(_LIBRARY, _credentials(), permission))
+    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission))
 
 
 def _credentials() -> str:
@@ -100,19 +109,23 @@ def _environment() -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=4)
-def _client(_environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
+def _client(endpoint: str | None, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
     """A client for the variables as they are; without credentials one that sees what anybody may see."""
+    from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import DefaultCredentialsError
     from google.cloud import storage
     from requests.adapters import HTTPAdapter
 
+    # An emulator's address is taken by the library itself.
+    elsewhere = endpoint is not None and EMULATOR not in os.environ
+    options = {"api_endpoint": endpoint} if elsewhere else None
     try:
         # Nothing that is done here belongs to a project.
-        client = storage.Client(project=None)
+        client = storage.Client(project=None, client_options=options)
     except DefaultCredentialsError:
         if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
             raise
-        client = storage.Client.create_anonymous_client()
+        client = storage.Client(project="<none>", credentials=AnonymousCredentials(), client_options=options)  # type: ignore[no-untyped-call]
     adapter = HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS)
     for scheme in ("https://", "http://"):
         client._http.mount(scheme, adapter)  # noqa: SLF001 -- as its documentation of pool sizes does

@@ -27,6 +27,7 @@ class Right(Enum):
     """What the store has to allow."""
 
     LIST = auto()
+    FIND = auto()
     READ = auto()
     WRITE = auto()
 
@@ -80,11 +81,22 @@ class ObjectStore:
     def find(self, path: str) -> Entry | None:
         """The file of exactly that path; one request."""
         try:
-            with self._asked(Right.READ, f"find {path!r}"):
+            with self._asked(Right.FIND, f"find {path!r}"):
                 found = self._bucket.head(self._prefix + path)
         except Missing:
             return None
         return Entry(path, found.size, mark=found.mark) if found else None
+
+    def find_in_bucket(self, path: str) -> Entry | None:
+        """As `find`, with a second request where there is none: Missing is raised where it is the bucket that is gone.
+
+        Most stores give one answer for both to a request without a body.
+        """
+        found = self.find(path)
+        if found is None:
+            with self._asked(Right.LIST, f"list {path!r}"):
+                next(self._bucket.list(self._prefix + path), None)
+        return found
 
     def chunks(self, entry: Entry) -> Generator[bytes, None, None]:
         """The content in parts, the next of which are on their way while one is looked at."""

@@ -11,11 +11,16 @@ from bot.gateways.mlflow_api import FORBIDDEN, MISSING, Missing, summary
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do about a store that says no: `library` to install, `credentials` to set, `permission` to give."""
+    """What to do about a store that says no: `library` to install, `credentials` to set, `permission` to give.
+
+    `request` is what to look at where the store sends a request elsewhere or does not understand it; empty where that
+    is the fault of whoever named the place.
+    """
 
     library: str = "Install the library that this kind of store needs."
     credentials: str = "Give the bot credentials that may read there."
     permission: str = "Give the bot credentials that may read there."
+    request: str = ""
 
 
 _ANY_STORE: Final = Remedy()
@@ -26,8 +31,12 @@ _NO_CREDENTIALS: Final = frozenset(
         "PartialCredentialsError",
         "CredentialRetrievalError",
         "ProfileNotFound",
+        "SSOError",
+        "TokenRetrievalError",
+        "NoAuthTokenError",
         "DefaultCredentialsError",
         "RefreshError",
+        "MalformedError",
         "ClientAuthenticationError",
         "CredentialUnavailableError",
     }
@@ -44,13 +53,16 @@ _WRONG_CREDENTIALS: Final = frozenset(
         "InvalidAuthenticationInfo",
     }
 )
+# What clients say of a name that no bucket, region or container can have, before they ask anybody.
+_IMPOSSIBLE: Final = frozenset({"ParamValidationError", "InvalidRegionError"})
+_MISDIRECTED: Final = frozenset({301, 307, 308, 400})
 
 
-def translated(error: Exception, where: str, task: str, remedy: Remedy = _ANY_STORE) -> PromotionError:
-    """The product's error for one of whichever library the store's client is made of."""
+def translated(error: Exception, store: str, task: str, remedy: Remedy = _ANY_STORE) -> PromotionError:
+    """The product's error for one of whichever library the store's client is made of; `store` begins the message."""
     if isinstance(error, PromotionError):
         return error
-    said = f"The artifact store at {where} was asked to {task}: {summary(error)}"
+    said = f"{store} was asked to {task}: {summary(error)}"
     status, meaning = _status(error), _meaning(error)
     if isinstance(error, ImportError):
         return Misconfigured(f"{said}. {remedy.library}")
@@ -60,7 +72,9 @@ def translated(error: Exception, where: str, task: str, remedy: Remedy = _ANY_ST
         return Misconfigured(f"{said}. {remedy.permission}")
     if status == 404 or meaning in MISSING:
         return Missing(f"{said}. It is not there.")
-    if status == 400 or meaning == "INVALID_PARAMETER_VALUE":
+    if status in _MISDIRECTED and remedy.request:
+        return Misconfigured(f"{said}. {remedy.request}")
+    if status == 400 or meaning == "INVALID_PARAMETER_VALUE" or type(error).__name__ in _IMPOSSIBLE:
         return Refused(said)
     if status == 412:
         return Unreachable(f"{said}. It changed while it was read.", service=Service.ARTIFACTS)

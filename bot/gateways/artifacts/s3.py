@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from bot.domain.errors import PromotionError
@@ -20,31 +21,54 @@ from bot.gateways.artifacts.refusals import Remedy, translated
 
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
+_TRIES: Final = 3  # the bot's own queue tries again later
 _PERMISSIONS: Final[Mapping[Right, str]] = {
     Right.LIST: "s3:ListBucket",
+    Right.FIND: "s3:GetObject and s3:ListBucket (without which S3 does not say whether an object is there)",
     Right.READ: "s3:GetObject",
     Right.WRITE: "s3:PutObject",
 }
 _LIBRARY: Final = "Install it: pip install 'promotion-bot[s3]'."
-_VARIABLES: Final = ("AWS_", "MLFLOW_S3_", "MLFLOW_BOTO_", "MLFLOW_EXPERIMENTAL_S3_")
+_REQUEST: Final = "Check the region (AWS_REGION, or the remote's own), the endpoint and the credentials."
+_VARIABLES: Final = ("AWS_",)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Service:
+    """Who is asked, and how. The endpoint and region are boto3's own where none is said; `verify` is as boto3 has it.
+
+    `owner` is the account that a bucket has to be of, empty for any.
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+    signature: str = "s3v4"
+    addressing: str = "auto"
+    verify: Literal[False] | None = None
+    owner: str = ""
 
 
 def open_s3(uri: str) -> ObjectStore:
-    """The objects below `s3://BUCKET/PREFIX`."""
+    """The objects below `s3://BUCKET/PREFIX`, where and how MLflow's variables say."""
     parts = urlsplit(uri)
     bucket = expect_parts("s3", parts.netloc, "s3://models/backup")
+    return open_bucket(bucket, parts.path, _mlflows_service(), f"The artifact store at s3://{bucket}")
+
+
+def open_bucket(bucket: str, prefix: str, service: S3Service, called: str) -> ObjectStore:
+    """The objects of a bucket below a prefix; `called` is how messages name it."""
     try:
-        client = _client(_environment())
+        client = _client(service, _environment())
     except Exception as error:
-        raise _translated(error, f"s3://{bucket}", Right.READ, "open it", bucket) from None
-    return ObjectStore(_S3Bucket(client, bucket), parts.path)
+        raise _translated(error, called, Right.READ, "open it", bucket) from None
+    return ObjectStore(_S3Bucket(client, bucket, service.owner, called), prefix)
 
 
 class _S3Bucket:
-    def __init__(self, client: Any, name: str) -> None:  # noqa: ANN401 -- boto3 makes its classes when it runs
+    def __init__(self, client: Any, name: str, owner: str, called: str) -> None:  # noqa: ANN401 -- made when boto3 runs
         self._client = client
         self._name = name
-        owner = os.environ.get("MLFLOW_S3_EXPECTED_BUCKET_OWNER")
+        self._called = called
         self._owner = {"ExpectedBucketOwner": owner} if owner else {}
 
     def list(self, prefix: str) -> Iterator[Object]:
@@ -74,13 +98,12 @@ class _S3Bucket:
         # What a transfer of many parts raises carries the client's own error.
         cause = error.__context__ if type(error).__name__ == "S3UploadFailedError" else None
         said = cause if isinstance(cause, Exception) else error
-        return _translated(said, f"s3://{self._name}", right, task, self._name)
+        return _translated(said, self._called, right, task, self._name)
 
 
-def _translated(error: Exception, where: str, right: Right, task: str, bucket: str) -> PromotionError:
-    return translated(
-        error, where, task, Remedy(_LIBRARY, _credentials(), f"It needs {_PERMISSIONS[right]} on {bucket}.")
-    )
+def _translated(error: Exception, called: str, right: Right, task: str, bucket: str) -> PromotionError:
+    permission = f"It needs {_PERMISSIONS[right]} on {bucket}."
+    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission, _REQUEST))
 
 
 def _credentials() -> str:
@@ -96,26 +119,39 @@ def _environment() -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES)))
 
 
+def _mlflows_service() -> S3Service:
+    """What MLflow's variables say of its own buckets."""
+    said = os.environ
+    # What MLflow calls it: for buckets that anybody may read (mlflow/store/artifact/s3_artifact_repo.py).
+    return S3Service(
+        endpoint=said.get("MLFLOW_S3_ENDPOINT_URL") or None,
+        signature=said.get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION", "s3v4"),
+        addressing=said.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto"),
+        verify=False if said.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"} else None,
+        owner=said.get("MLFLOW_S3_EXPECTED_BUCKET_OWNER", ""),
+    )
+
+
 @lru_cache(maxsize=4)
-def _client(environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
+def _client(service: S3Service, _environment: tuple[tuple[str, str], ...]) -> Any:  # noqa: ANN401
     """A client for the variables as they are; it refreshes what is temporary by itself, and threads may share it."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
 
-    said = dict(environment)
-    # What MLflow calls it: for buckets that anybody may read (mlflow/store/artifact/s3_artifact_repo.py).
-    signature = said.get("MLFLOW_EXPERIMENTAL_S3_SIGNATURE_VERSION", "s3v4")
+    session = boto3.session.Session()
+    unsigned = service.signature.lower() == "unsigned"
+    if not unsigned and session.get_credentials() is None:
+        raise NoCredentialsError  # instead of a client that is remembered and never looks for them again
     config = Config(
-        signature_version=UNSIGNED if signature.lower() == "unsigned" else signature,
-        s3={"addressing_style": said.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto")},
+        signature_version=UNSIGNED if unsigned else service.signature,
+        s3={"addressing_style": service.addressing},
         max_pool_connections=CONNECTIONS,
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
+        retries={"total_max_attempts": _TRIES},
     )
-    return boto3.session.Session().client(
-        "s3",
-        config=config,
-        endpoint_url=said.get("MLFLOW_S3_ENDPOINT_URL") or None,
-        verify=False if said.get("MLFLOW_S3_IGNORE_TLS", "").lower() in {"true", "1"} else None,
+    return session.client(
+        "s3", config=config, endpoint_url=service.endpoint, region_name=service.region, verify=service.verify
     )

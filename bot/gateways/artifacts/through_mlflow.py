@@ -21,7 +21,7 @@ class RepositoryStore(DirectoryStore):
 
     def __init__(self, repository: ArtifactRepository) -> None:
         self._repository = repository
-        self._name = redacted(repository.artifact_uri)
+        self._name = f"The artifact store at {redacted(repository.artifact_uri)}"
 
     def entries(self, directory: str) -> list[Entry]:
         """What MLflow lists right below a directory."""

@@ -29,7 +29,7 @@ _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output that DVC tracks. `path` is its own in the repository, `place` its object's below a remote's root.
+    """One output that DVC tracks. `path` is its own in the repository, `root` where a remote keeps its objects.
 
     `md5` ends with `.dir` for a directory, whose object is its listing. `remote` is set where the output has one of
     its own.
@@ -37,8 +37,22 @@ class Output:
 
     path: str
     md5: str
-    place: str
+    root: str = ""
     remote: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Its object's path below a remote's root."""
+        return self.place_of(self.md5)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether its object is the listing of others."""
+        return self.md5.endswith(".dir")
+
+    def place_of(self, md5: str) -> str:
+        """The path of an object that belongs to it."""
+        return f"{self.root}{md5[:2]}/{md5[2:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ def _output(path: str, row: Mapping[str, Any], file: str) -> Output:
     # DVC 3 says which hash it is and keeps it below files/; a file of DVC 2 says nothing, and has its objects at the
     # root (https://dvc.org/doc/user-guide/upgrade).
     root = "files/md5/" if row.get("hash") == "md5" else ""
-    return Output(path, md5, f"{root}{md5[:2]}/{md5[2:]}", remote if isinstance(remote, str) and remote else None)
+    return Output(path, md5, root, remote if isinstance(remote, str) and remote else None)
 
 
 def parse_config(content: bytes) -> Config:

@@ -1,38 +1,27 @@
-"""Whether a remote of DVC's has an object: who may be asked at all, and one class for each kind of store.
-
-A remote's address comes from a training repository, so whoever may push there chooses where the bot looks and, worse,
-whom it would show its credentials. Those go to the clouds' own addresses and to endpoints of the bot's environment;
-other hosts, and directories of the bot's machine, are asked only where the operator names them.
-"""
+"""Whether a remote of DVC's has an object: one class for each kind of place."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote
 
 import requests
 
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
-from bot.gateways.dvc.azure import AzureRemote
+from bot.gateways.artifacts.store import CHUNK
+from bot.gateways.dvc.access import Access, host_of, not_named, parts_of
+from bot.gateways.dvc.clouds import open_azure, open_google, open_s3
 from bot.gateways.dvc.documents import RemoteConfig, keeps_versions
-from bot.gateways.dvc.google import EMULATOR, GoogleRemote
-from bot.gateways.dvc.s3 import S3Remote
 from bot.gateways.mlflow_api import redacted, summary
 
 TIMEOUT: Final = (5, 20)  # seconds to connect, and to answer
-_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
-
-# Amazon's own: a load balancer of anybody's may be called s3-something below the same domain.
-_AMAZON = re.compile(r"s3(\.dualstack)?([.-][a-z]{2}(-[a-z]+)+-\d)?\.amazonaws\.com(\.cn)?", re.ASCII)
-_S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL")
-_GOOGLE_ENDPOINTS: Final = (EMULATOR,)
 
 
 class Remote(Protocol):
@@ -49,29 +38,21 @@ class Remote(Protocol):
         is missing, Refused for an address that cannot be one.
         """
 
+    def read(self, place: str, most: int, /) -> bytes | None:
+        """The object at `place`, None where there is none; Refused where it is larger than `most` bytes.
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What the operator lets the bot look into, beside the clouds: directories, and hosts with or without a port."""
-
-    roots: tuple[Path, ...] = ()
-    hosts: tuple[str, ...] = ()
-
-    def allows(self, parts: SplitResult) -> bool:
-        """Whether a host may be asked; one that is named without a port may be at the scheme's own."""
-        return (parts.hostname or "") != "" and bool(
-            {_host(parts), f"{parts.hostname}:{_port(parts)}"} & set(self.hosts)
-        )
+        Raises as `has` does for everything else.
+        """
 
 
 def open_remote(config: RemoteConfig, access: Access) -> Remote:
-    """The remote that a repository describes. Nothing is asked yet; raises Misconfigured where nothing may be."""
+    """The remote that a repository describes. No object is asked for yet; raises Misconfigured where none may be."""
     if keeps_versions(config):
         raise Refused(
             f"the DVC remote “{config.name}” keeps files by the cloud's own versions, not by their hash:"
             " name another one with the check's `remote`"
         )
-    parts = _parts(config.url, config.name)
+    parts = parts_of(config.url, config.name)
     opened = _KINDS.get(parts.scheme)
     if opened is None:
         raise Misconfigured(
@@ -79,26 +60,6 @@ def open_remote(config: RemoteConfig, access: Access) -> Remote:
             " S3, Google Cloud Storage, Azure and HTTP(S); name such a remote with the check's `remote`"
         )
     return opened(config, parts, access)
-
-
-def _parts(url: str, name: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _port(parts)
-    except ValueError as error:
-        raise Refused(f"the DVC remote “{name}” has no address that can be read: {redacted(url)[:200]}") from error
-    if not url or not url.isprintable():
-        raise Refused(f"the DVC remote “{name}” has no address that can be read: {redacted(url)[:200]!r}")
-    return parts
-
-
-def _port(parts: SplitResult) -> int | None:
-    return parts.port or _PORTS.get(parts.scheme)
-
-
-def _host(parts: SplitResult) -> str:
-    host, port = parts.hostname or "", _port(parts)
-    return host if port == _PORTS.get(parts.scheme) else f"{host}:{port}"
 
 
 # --- a directory ------------------------------------------------------------------------------------------------------
@@ -118,6 +79,21 @@ class DirectoryRemote:
 
     def has(self, place: str) -> bool:
         """Whether there is a file, which no link leads out of what the operator named."""
+        return self._file(place) is not None
+
+    def read(self, place: str, most: int) -> bytes | None:
+        """The file's content."""
+        file = self._file(place)
+        if file is None:
+            return None
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(descriptor, "rb") as opened:  # noqa: PTH123 -- an open descriptor
+                return _within(opened.read(most + 1), most)
+        except OSError as error:
+            raise self._translated(error) from None
+
+    def _file(self, place: str) -> Path | None:
         try:
             if not stat.S_ISDIR(self.root.stat().st_mode):
                 raise Misconfigured(f"the DVC remote at {self.root} is no directory")
@@ -127,9 +103,9 @@ class DirectoryRemote:
             raise self._translated(error) from None
         try:
             real = (self.root / place).resolve(strict=True)
-            return real.is_relative_to(self.within) and stat.S_ISREG(real.stat().st_mode)
+            return real if real.is_relative_to(self.within) and stat.S_ISREG(real.stat().st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return None
         except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
             raise self._translated(error) from None
 
@@ -173,11 +149,35 @@ class WebRemote:
 
     def has(self, place: str) -> bool:
         """Whether the server answers a HEAD request; redirections are not followed, wherever they lead."""
-        url = f"{self.url.rstrip('/')}/{quote(place)}"
+        with self._asked("HEAD", place) as answer:
+            return self._is_there(answer)
+
+    def read(self, place: str, most: int) -> bytes | None:
+        """What the server answers to a GET request; nothing is unpacked, so nothing grows."""
+        with self._asked("GET", place) as answer:
+            if not self._is_there(answer):
+                return None
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise Refused("the server sends it packed, though it was asked not to")
+            content = bytearray()
+            for part in answer.iter_content(CHUNK):
+                content += part
+                if len(content) > most:
+                    break
+            return _within(bytes(content), most)
+
+    @contextmanager
+    def _asked(self, method: str, place: str) -> Iterator[requests.Response]:
+        url, headers = f"{self.url.rstrip('/')}/{quote(place)}", {"Accept-Encoding": "identity"}
         try:
-            answer = requests.head(url, timeout=TIMEOUT, allow_redirects=False)
+            with requests.request(
+                method, url, timeout=TIMEOUT, allow_redirects=False, stream=True, headers=headers
+            ) as answer:
+                yield answer
         except requests.RequestException as error:
             raise Unreachable(f"the DVC remote at {self.name} does not answer: {summary(error)}") from None
+
+    def _is_there(self, answer: requests.Response) -> bool:
         match answer.status_code:
             case 200 | 204:
                 return True
@@ -196,47 +196,17 @@ class WebRemote:
                 raise Unreachable(f"the DVC remote at {self.name} answers {code}")
 
 
+def _within(content: bytes, most: int) -> bytes:
+    """The content, of which at most one byte more than `most` was read; Refused where there is more."""
+    if len(content) > most:
+        raise Refused(f"it has more than {most} bytes")
+    return content
+
+
 def _web(config: RemoteConfig, parts: SplitResult, access: Access) -> Remote:
     if not access.allows(parts):
-        raise Misconfigured(_not_named(config, _host(parts), "the bot looks only at hosts"))
+        raise Misconfigured(not_named(config, host_of(parts), "the bot looks only at hosts"))
     return WebRemote(config.url)
-
-
-def _not_named(config: RemoteConfig, host: str, why: str) -> str:
-    return (
-        f"the DVC remote “{config.name}” is at {host[:200] or 'no host'}, and {why} that PROMOTION_DVC_HOSTS names:"
-        f" add it there if it is yours"
-    )
-
-
-# --- clouds -----------------------------------------------------------------------------------------------------------
-
-
-def _endpoint(config: RemoteConfig, access: Access, own: tuple[str, ...]) -> str | None:
-    """The address of a store that speaks a cloud's language, if credentials may be sent there; None for the cloud."""
-    url = config.options.get("endpointurl", "")
-    if not url:
-        return None
-    parts = _parts(url, config.name)
-    environment = {os.environ.get(name, "").rstrip("/") for name in own}
-    if url.rstrip("/") in environment or (parts.scheme in _PORTS and access.allows(parts)):
-        return url
-    if own == _S3_ENDPOINTS and parts.scheme == "https" and _AMAZON.fullmatch(_host(parts)):
-        return url
-    raise Misconfigured(_not_named(config, _host(parts), "the bot shows its credentials only to hosts"))
-
-
-def _s3(config: RemoteConfig, parts: SplitResult, access: Access) -> Remote:
-    endpoint = _endpoint(config, access, _S3_ENDPOINTS)
-    return S3Remote(parts.netloc, parts.path.strip("/"), endpoint, config.options.get("region") or None)
-
-
-def _google(config: RemoteConfig, parts: SplitResult, access: Access) -> Remote:
-    return GoogleRemote(parts.netloc, parts.path.strip("/"), _endpoint(config, access, _GOOGLE_ENDPOINTS))
-
-
-def _azure(config: RemoteConfig, parts: SplitResult, _access: Access) -> Remote:
-    return AzureRemote(parts.netloc, parts.path.strip("/"), config.options.get("account_name", ""))
 
 
 _Open = Callable[[RemoteConfig, SplitResult, Access], Remote]
@@ -246,9 +216,9 @@ _KINDS: Final[Mapping[str, _Open]] = MappingProxyType(
         "file": _directory,
         "http": _web,
         "https": _web,
-        "s3": _s3,
-        "gs": _google,
-        "gcs": _google,
-        "azure": _azure,
+        "s3": open_s3,
+        "gs": open_google,
+        "gcs": open_google,
+        "azure": open_azure,
     }
 )

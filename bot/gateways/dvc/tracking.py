@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from bot.domain.errors import Misconfigured, Refused, Unreachable
+from bot.gateways.dvc.access import Access
+from bot.gateways.dvc.directories import stored_directory
 from bot.gateways.dvc.documents import (
     LARGEST_CONFIG,
     LARGEST_FILE,
@@ -15,16 +19,22 @@ from bot.gateways.dvc.documents import (
     output_in,
     parse_config,
 )
-from bot.gateways.dvc.remotes import Access, open_remote
+from bot.gateways.dvc.remotes import Remote, open_remote
 from bot.gateways.github.git import Git
-from policies.evidence import Tracked, TrackedOutput, Unreadable
+from policies.evidence import StoredDirectory, Tracked, TrackedOutput, Unreadable
+
+# A directory that was whole is not looked through again for so long, by the same process.
+_WHOLE_FOR: Final = 60  # seconds
+_MOST_WHOLE: Final = 256
 
 
 class Dvc:
     """Reads DVC's files through GitHub and looks into the remotes that `access` and the environment allow."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
         self._access = access
+        self._clock = clock
+        self._whole: dict[tuple[str, tuple[tuple[str, str], ...], str], tuple[float, StoredDirectory]] = {}
 
     def tracked(self, git: Git, wanted: Tracked, commit: str, version: str) -> TrackedOutput:
         """What `wanted` is at `commit`, an id; `version` is what people call the data's version.
@@ -49,13 +59,29 @@ class Dvc:
             stored=stored,
         )
 
-    def _stored(self, config: RemoteConfig, output: Output) -> tuple[str, bool | Unreadable]:
+    def _stored(self, config: RemoteConfig, output: Output) -> tuple[str, bool | StoredDirectory | Unreadable]:
         """Where the object should be, and whether it is."""
         try:
             remote = open_remote(config, self._access)
-            return remote.name, remote.has(output.place)
+            if not output.is_directory:
+                return remote.name, remote.has(output.place)
+            return remote.name, self._directory(config, remote, output)
         except (Misconfigured, Unreachable) as error:
             return f"the remote “{config.name}”", Unreadable(str(error))
+
+    def _directory(self, config: RemoteConfig, remote: Remote, output: Output) -> bool | StoredDirectory | Unreadable:
+        """Looked for once for all versions that one piece of work judges: many were trained on the same directory."""
+        # An account is one of the options, and in no name.
+        place = (config.url, tuple(sorted(config.options.items())), output.place)
+        known = self._whole.get(place)
+        if known is not None and self._clock() - known[0] < _WHOLE_FOR:
+            return known[1]
+        found = stored_directory(remote, output)
+        if isinstance(found, StoredDirectory) and found.missing is None:
+            if len(self._whole) >= _MOST_WHOLE:
+                self._whole.clear()
+            self._whole[place] = (self._clock(), found)
+        return found
 
 
 def _output_at(git: Git, wanted: Tracked, commit: str) -> Output | None:
