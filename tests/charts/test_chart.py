@@ -273,7 +273,9 @@ def test_workers_are_reached_by_nobody_and_reach_only_what_they_need() -> None:
     assert policy["ingress"] == []
     queue, _names, outside = policy["egress"]
     assert queue["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "valkey"
-    assert {each["port"] for each in outside["ports"]} == {443, 5000, 8443, 4318}, "GitHub, MLflow, its registry, traces"
+    assert {each["port"] for each in outside["ports"]} == {443, 5000, 8443, 4318}, (
+        "GitHub, MLflow, its registry, traces"
+    )
 
 
 def test_the_web_service_reaches_the_queue_and_nothing_else() -> None:

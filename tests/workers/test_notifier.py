@@ -187,6 +187,7 @@ def test_telling_waits_for_no_receiver_and_no_redis(settings: Settings) -> None:
     [
         ("https://api.github.com", "https://github.com/acme/models/pull/7"),
         ("https://ghe.example.com/api/v3", "https://ghe.example.com/acme/models/pull/7"),
+        ("https://api.acme.ghe.com", "https://acme.ghe.com/acme/models/pull/7"),
     ],
 )
 def test_where_it_can_be_looked_at(api: str, page: str) -> None:
