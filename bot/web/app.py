@@ -58,7 +58,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
 
         @app.get("/metrics")
         def measured() -> Response:
-            body, content_type = metrics.page(queue, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+            body, content_type = metrics.page(queue, settings.repositories, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
             return Response(body, content_type=content_type)
 
     ask_who_is_there(app, settings)
