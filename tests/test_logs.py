@@ -74,6 +74,14 @@ def test_a_terminal_gets_words_in_which_no_name_moves_the_cursor() -> None:
     assert "\x1b" not in line
 
 
+def test_a_message_is_one_line_of_a_terminal_whatever_it_quotes() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+    log.warning("“%s” is no model", "naïve\x1b[2J\n2026-01-01 INFO forged\u202eevil\u2028")
+    (line,) = stream.getvalue().splitlines()
+    assert r"“naïve\x1b[2J\n2026-01-01 INFO forged\u202eevil\u2028” is no model" in line
+
+
 def test_the_form_can_be_chosen(environ: dict[str, str]) -> None:
     stream = Terminal()
     configure(LogFormat.JSON, stream)
