@@ -75,6 +75,21 @@ def test_a_page_that_is_open_follows_what_happens(visits: Visits) -> None:
     assert page.get_by_role("status").text_content() == "Up to date"
 
 
+@pytest.mark.parametrize("gone", ["redis", "service"])
+def test_a_page_that_is_open_says_that_it_is_not_up_to_date_and_keeps_what_it_shows(visits: Visits, gone: str) -> None:
+    visit = visits.on()
+    page = visit.open()
+    asked = "**/?live=*"
+    page.route(asked, lambda route: route.fulfill(status=503, body="away") if gone == "redis" else route.abort())
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    expect(page.get_by_role("status")).to_have_text("Not up to date: the service does not answer")
+    assert page.get_by_role("link", name="churn").first.is_visible()
+    page.unroute(asked)
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    expect(page.get_by_role("status")).to_have_text("Up to date")
+    visit.complaints = [said for said in visit.complaints if "Failed to" not in said]  # what browsers say
+
+
 def test_nothing_is_sent_again_while_nothing_has_changed(visits: Visits) -> None:
     visit = visits.on()
     page = visit.open(MODEL)

@@ -9,10 +9,12 @@ from flask.testing import FlaskClient
 
 from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.manifest import Entry
+from bot.domain.repository_seen import CheckSeen, PolicySeen, RepositorySeen
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
 from bot.web.app import create_app
+from policies.verdict import Severity
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LIVE = Cell(
@@ -74,3 +76,12 @@ def test_without_redis_the_board_says_so(settings: Settings) -> None:
     web = create_app(settings, WorkQueue(connect(Secret("redis://127.0.0.1:1")))).test_client()
     assert web.get("/").status_code == 503
     assert web.get("/api/v1/board").status_code == 503
+
+
+def test_an_advisory_check_warns_and_refuses_nobody(web: FlaskClient, queue: WorkQueue) -> None:
+    checks = tuple(CheckSeen(each, "metric", "asks", each, refused=2) for each in Severity)
+    policy = PolicySeen("policies/a.yaml", "a", ("staging",), checks)
+    queue.details.show_repository(RepositorySeen("acme/models", NOW, 1.0, 1, policies=(policy,)))
+    text = web.get("/policy?repository=acme/models&path=policies/a.yaml").text
+    assert "refused <strong>2</strong> times" in text
+    assert "warned of <strong>2</strong> times" in text
