@@ -117,10 +117,8 @@ def test_a_verdicts_tag_holds_its_metrics() -> None:
 
 
 def test_what_is_live_is_shown_however_many_are_newer() -> None:
-    many = world(*map(version, range(1, 151)))
-    (staging, *others) = many.states
-    live = replace(staging, desired=entry(3), judgements=(judgement(3),))
-    shown = detail(replace(many, states=(live, *others)), ()).versions
+    live = EnvironmentState(STAGING, desired=entry(3), judgements=(judgement(3),))
+    shown = detail(world(*map(version, range(1, 151)), staging=live), ()).versions
     assert [v.version for v in shown] == [*range(150, 50, -1), 3]
 
 
