@@ -144,7 +144,7 @@ class _QueueCollector(Collector):
         for service in self._queue.troubles.away():
             away.add_metric([service.service], service.since)
         yield away
-        failing = self._queue.troubles.failing()
+        failing = self._queue.troubles.failing_of(self._served)
         keys = GaugeMetricFamily("promotion_failing_keys", "Keys whose looks fail.", labels=["state"])
         for standing in Standing:
             keys.add_metric([standing], sum(each.standing is standing for each in failing))
