@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.manifest import Entry
+from bot.domain.model_detail import ModelDetail, VersionSeen
 from bot.domain.repository_seen import CheckSeen, PolicySeen, RepositorySeen
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
@@ -85,3 +86,13 @@ def test_an_advisory_check_warns_and_refuses_nobody(web: FlaskClient, queue: Wor
     text = web.get("/policy?repository=acme/models&path=policies/a.yaml").text
     assert "refused <strong>2</strong> times" in text
     assert "warned of <strong>2</strong> times" in text
+
+
+def test_every_metric_can_be_chosen(web: FlaskClient, queue: WorkQueue) -> None:
+    queue.boards.show("acme/models", "fraud", (LIVE,))
+    metrics = {f"metric-{n:02d}": float(n) for n in range(40)}
+    queue.details.show([ModelDetail("acme/models", "fraud", (VersionSeen(12, NOW, metrics=metrics),))])
+    text = web.get("/model?name=fraud&metric=metric-39").text
+    assert all(f"metric={name}" in text for name in metrics)
+    assert "20 more metrics" in text
+    assert "metric-39 over versions" in text
