@@ -1,7 +1,8 @@
 """A sweep with nothing to do: requests, seconds and memory as the number of models grows.
 
 MLflow's delays are those of a real server, measured first; GitHub's are a stated constant. Both are added up instead of
-waited for, since a quiet sweep asks one thing after the other; `rebuilt_in` waits for them. Every tenth model was merged, the others were adopted.
+waited for, since a quiet sweep asks one thing after the other; `rebuilt_in` waits for them. Every tenth model was
+merged, the others were adopted.
 """
 
 from __future__ import annotations
