@@ -15,7 +15,9 @@ from bot.domain.keys import ModelKey, RegisteredModelKey
 from bot.gateways.origins import ORIGINS, Origin
 from bot.gateways.queue import WorkQueue
 from bot.logs import FIELDS, LogFormat, about, configure
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
+from bot.web.app import create_app
+from tests.web.payloads import github, push
 from workers.desk import Desk
 from workers.execution import run
 
@@ -110,6 +112,19 @@ def test_a_delivery_is_on_the_lines_of_every_look_that_it_led_to(valkey: redis.R
     assert (second["delivery"], second["model"], second["repository"]) == ("d-1", "fraud", "acme/models")
     assert first["job"] != second["job"]
     assert valkey.hlen(ORIGINS) == 0
+
+
+def test_a_webhook_that_is_queued_is_a_line_with_what_it_is_about(settings: Settings, valkey: redis.Redis) -> None:
+    stream = io.StringIO()
+    configure(LogFormat.JSON, stream)
+    web = create_app(settings, WorkQueue(valkey)).test_client()
+    web.post("/webhooks/github", **github("push", push(), **{"X-GitHub-Delivery": "d-2"}))
+    (line,) = lines(stream)
+    assert (line["message"], line["repository"], line["delivery"]) == (
+        "github webhook push queued",
+        "acme/models",
+        "d-2",
+    )
 
 
 def test_what_is_no_delivery_is_not_logged(valkey: redis.Redis) -> None:
