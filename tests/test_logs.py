@@ -15,7 +15,9 @@ from bot.domain.keys import ModelKey, RegisteredModelKey
 from bot.gateways.origins import ORIGINS, Origin
 from bot.gateways.queue import WorkQueue
 from bot.logs import FIELDS, LogFormat, about, configure
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
+from bot.web.app import create_app
+from tests.web.payloads import github, push
 from workers.desk import Desk
 from workers.execution import run
 
@@ -74,6 +76,14 @@ def test_a_terminal_gets_words_in_which_no_name_moves_the_cursor() -> None:
     assert "\x1b" not in line
 
 
+def test_a_message_is_one_line_of_a_terminal_whatever_it_quotes() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+    log.warning("“%s” is no model", "naïve\x1b[2J\n2026-01-01 INFO forged\u202eevil\u2028")
+    (line,) = stream.getvalue().splitlines()
+    assert r"“naïve\x1b[2J\n2026-01-01 INFO forged\u202eevil\u2028” is no model" in line
+
+
 def test_the_form_can_be_chosen(environ: dict[str, str]) -> None:
     stream = Terminal()
     configure(LogFormat.JSON, stream)
@@ -102,6 +112,19 @@ def test_a_delivery_is_on_the_lines_of_every_look_that_it_led_to(valkey: redis.R
     assert (second["delivery"], second["model"], second["repository"]) == ("d-1", "fraud", "acme/models")
     assert first["job"] != second["job"]
     assert valkey.hlen(ORIGINS) == 0
+
+
+def test_a_webhook_that_is_queued_is_a_line_with_what_it_is_about(settings: Settings, valkey: redis.Redis) -> None:
+    stream = io.StringIO()
+    configure(LogFormat.JSON, stream)
+    web = create_app(settings, WorkQueue(valkey)).test_client()
+    web.post("/webhooks/github", **github("push", push(), **{"X-GitHub-Delivery": "d-2"}))
+    (line,) = lines(stream)
+    assert (line["message"], line["repository"], line["delivery"]) == (
+        "github webhook push queued",
+        "acme/models",
+        "d-2",
+    )
 
 
 def test_what_is_no_delivery_is_not_logged(valkey: redis.Redis) -> None:

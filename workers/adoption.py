@@ -132,8 +132,15 @@ def expect_new(gateways: Gateways, name: str) -> str:
 
 
 def open_pull_request(gateways: Gateways, name: str, head: str, adoption: Adoption) -> PullRequest:
-    """Open the pull request with the adoption's files on top of `head`; what stands of an earlier try is renewed."""
+    """Open the pull request with the adoption's files on top of `head`; what stands of an earlier try is renewed.
+
+    Raises Refused where one of the files is there already: somebody wrote it, and it is not said what for.
+    """
     repository = gateways.github(name)
+    if there := [path for path in sorted(adoption.files) if repository.git.object_id(head, path) is not None]:
+        raise Refused(
+            f"{name} has {', '.join(there)} already, which would be written over: move it to another place first"
+        )
     commit = repository.git.create_commit(head, adoption.files, f"{text.TITLE}\n\nStates what is live today.\n")
     repository.git.point_branch(text.BRANCH, commit.sha)
     said = text.body(adoption.start, adoption.entries, adoption.stated.left_out)

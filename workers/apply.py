@@ -59,6 +59,7 @@ from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title
 from bot.gateways.github.client import GitHubRefusal
 from bot.gateways.github.comments import Reaction
+from bot.logs import about
 from workers.comparison import compared
 from workers.desk import Desk
 from workers.repository_view import RepositoryView
@@ -80,10 +81,12 @@ class Effects:
     def apply(self, action: Action) -> None:
         """Carry out one action. Raises Unreachable, Misconfigured or GitHubRefusal as the gateways do."""
         self._desk.still_mine()
-        names = ("environment", "version")
-        about = {f"promotion.{name}": getattr(action, name) for name in names if hasattr(action, name)}
-        with tracing.inside(type(action).__name__, about):
+        what = type(action).__name__
+        known = _subject(action)
+        traced = {f"promotion.{name}": value for name, value in known.items()}
+        with about(**known), tracing.inside(what, traced):
             self._carry_out(action)
+            log.info("%s", what)
 
     def _carry_out(self, action: Action) -> None:  # noqa: C901 - one arm an action of the closed set
         match action:
@@ -385,3 +388,14 @@ def _shown(state: CheckState, *, as_app: bool) -> CheckState:
     if as_app or state in (CheckState.SUCCESS, CheckState.IN_PROGRESS):
         return state
     return CheckState.FAILURE
+
+
+def _subject(action: Action) -> dict[str, object]:
+    """The environment and the version that an action is about, as far as it names them."""
+    evaluated = getattr(action, "evaluation", None)
+    entry = getattr(action, "entry", None) or getattr(evaluated, "entry", None)
+    known = {
+        "environment": getattr(action, "environment", None),
+        "version": getattr(action, "version", None) or getattr(entry, "version", None),
+    }
+    return {name: value for name, value in known.items() if value is not None}

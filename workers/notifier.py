@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from types import FrameType
 from typing import Final
 
 from bot.domain.errors import PromotionError, Refused, Unreachable
@@ -16,6 +17,7 @@ from bot.settings import Settings
 log = logging.getLogger("promotion-bot.notifier")
 
 _POLL: Final = 1.0  # seconds between looks at the outbox
+_PATIENCE: Final = 30.0  # seconds for one message, however slowly its receiver talks
 
 
 def is_wanted(settings: Settings) -> bool:
@@ -23,18 +25,29 @@ def is_wanted(settings: Settings) -> bool:
     return settings.notify_slack_url is not None or settings.notify_webhook_url is not None
 
 
-def run_notifier(settings: Settings) -> None:
-    """Send what is due until told to stop."""
+def run_notifier(settings: Settings, patience: float = _PATIENCE) -> None:
+    """Send what is due until told to stop; `patience` are the seconds that one message may take."""
     stopped = threading.Event()
+    signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     outbox = Outbox(connect(settings.redis_url) if settings.redis_url is not None else None)
     while not stopped.is_set():
         try:
-            if not send_next(settings, outbox):
+            signal.setitimer(signal.ITIMER_REAL, patience)
+            try:
+                was_due = send_next(settings, outbox)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if not was_due:
                 stopped.wait(_POLL)
         except PromotionError as error:
             log.warning("%s; waiting for it", error)
             stopped.wait(_POLL)
+
+
+def _give_up(_number: int, _frame: FrameType | None) -> None:
+    """A socket's time-out counts from the last byte: a receiver could answer a byte at a time for ever."""
+    raise Unreachable("the receiver takes too long")
 
 
 def send_next(settings: Settings, outbox: Outbox) -> bool:

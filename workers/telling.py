@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bot.comments.notifications import slack_text
 from bot.domain.actions import Action, StoreVerdict
+from bot.domain.github_app import site_of
 from bot.domain.happening import Happening, HappeningKind
 from bot.gateways.measurements import CHECKS, HAPPENINGS, TO_LIVE, TOUCHED, VERDICTS
 from bot.gateways.receivers import SLACK, WEBHOOK
@@ -60,6 +61,5 @@ def _notify(gateways: Gateways, happening: Happening, now: datetime) -> None:
 
 def page_of(api_url: str, happening: Happening) -> str:
     """Where people look at it on GitHub: the pull request, or the repository."""
-    site = "https://github.com" if api_url == "https://api.github.com" else api_url.removesuffix("/api/v3")
-    page = f"{site}/{happening.repository}"
+    page = f"{site_of(api_url)}/{happening.repository}"
     return f"{page}/pull/{happening.pull_request}" if happening.pull_request is not None else page

@@ -13,6 +13,7 @@ import click
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
 
 _COMMANDS: Final[Mapping[str, str]] = {
+    "app": "The GitHub App that the bot is, made by one click.",
     "compare": "Two versions of a model side by side.",
     "demo": "The whole story on this machine: real models, a real registry, a local GitHub stand-in.",
     "doctor": "Check every credential, permission, webhook and file; say what to mend.",

@@ -79,7 +79,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class ModelDetail:
-    """One model in one repository. `versions` and `events` are the newest, newest first."""
+    """One model in one repository. `versions`, with those that are live, and `events` are the newest, newest first."""
 
     repository: str
     model: str
@@ -94,7 +94,9 @@ def detail(world: Observation, judged: tuple[Judged, ...]) -> ModelDetail:
     for alias, version in (registered.aliases if registered else {}).items():
         aliases.setdefault(version, []).append(alias)
     names = tuple(environment.name for environment in world.pipeline.environments)
-    versions = registered.versions[-MOST_VERSIONS:] if registered else ()
+    live = {state.live.version for state in world.states if state.live}
+    known = registered.versions if registered else ()
+    versions = [*(v for v in known[:-MOST_VERSIONS] if v.version in live), *known[-MOST_VERSIONS:]]
     return ModelDetail(
         world.repository,
         world.model,

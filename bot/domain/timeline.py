@@ -88,12 +88,14 @@ def _registered(world: Observation) -> Iterator[Event]:
 
 
 def _judged(world: Observation, validated: tuple[Validated, ...]) -> Iterator[Event]:
+    shown = {(s.rules.name, p.version): p.pull_request.number for s in world.states for p in s.proposals}
     for each in validated:
         if each.status in (Status.PASS, Status.FAIL) and world.version(each.version) is not None:
             passed = each.status is Status.PASS
             kind = EventKind.VALIDATED if passed else EventKind.REFUSED
             what = "passed every required check" if passed else "did not pass the policy"
-            yield Event(each.at, kind, what, each.environment, each.version)
+            pull = shown.get((each.environment, each.version))
+            yield Event(each.at, kind, what, each.environment, each.version, pull_request=pull)
 
 
 def _proposals(state: EnvironmentState) -> Iterator[Event]:

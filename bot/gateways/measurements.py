@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import redis
 
@@ -63,6 +63,8 @@ TO_LIVE: Final = Measured(
     (60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0, 259200.0, 604800.0, 2592000.0),
 )
 COUNTED: Final = (REQUESTS, REQUEST_SECONDS, VERDICTS, CHECKS, HAPPENINGS, TOUCHED, TO_LIVE)
+
+TOKEN: Final = "token"  # noqa: S105 - the account of a bot that has a token
 
 BUDGET: Final = Measured(
     "promotion_github_requests_remaining", "Requests that GitHub still allows in this hour.", ("account",)
@@ -137,11 +139,11 @@ def read(connection: redis.Redis) -> Mapping[Measured, Sequence[Sample]]:
     found: dict[Measured, list[Sample]] = {metric: [] for metric in (*COUNTED, *KEPT)}
     by_name = {metric.name: metric for metric in found}
     grouped: dict[tuple[Measured, tuple[str, ...]], dict[str, float]] = defaultdict(dict)
-    for name, value in [*sums.items(), *last.items()]:
-        metric, labels, part = _parsed(name)
+    for name, raw in [*sums.items(), *last.items()]:
+        metric, labels, part, value = _parsed(name, raw)
         known = by_name.get(metric)
         if known is not None and len(known.labels) == len(labels):  # another version of the bot may have others
-            grouped[known, labels][part] = float(value)
+            grouped[known, labels][part] = value
     for (known, labels), parts in sorted(grouped.items(), key=lambda item: item[0][1]):
         if known.buckets:
             found[known].append(Sample(labels, parts.get(_SUM, 0.0), _cumulated(known, parts)))
@@ -163,6 +165,12 @@ def _field(metric: Measured, labels: Sequence[str], part: str) -> str:
     return json.dumps([metric.name, *labels, part], separators=(",", ":"), ensure_ascii=False)
 
 
-def _parsed(name: bytes) -> tuple[str, tuple[str, ...], str]:
-    row: Any = json.loads(name)
-    return str(row[0]), tuple(map(str, row[1:-1])), str(row[-1])
+def _parsed(name: bytes, raw: bytes) -> tuple[str, tuple[str, ...], str, float]:
+    """A field and its value; of no metric where somebody else wrote it."""
+    try:
+        match json.loads(name):
+            case [str(metric), *labels, str(part)]:
+                return metric, tuple(map(str, labels)), part, float(raw)
+    except (ValueError, RecursionError):
+        pass
+    return "", (), "", 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import version as version_of
@@ -76,6 +76,14 @@ class Failing:
     what: str
     cause: Cause = Cause.MISTAKE
     by: str = _VERSION
+
+    @property
+    def repository(self) -> str:
+        """Whose key it is; empty where it is none."""
+        match _parsed(self.key.encode()):
+            case [_, str(repository), *_]:
+                return repository
+        return ""
 
     @property
     def standing(self) -> Standing:
@@ -170,6 +178,10 @@ class Troubles:
             with asked_of_redis():
                 self._redis.hdel(_FAILING, *old)
         return tuple(sorted((f for f in found if f.key not in old), key=lambda f: -f.at))
+
+    def failing_of(self, served: Collection[str]) -> tuple[Failing, ...]:
+        """The same of these repositories alone: nobody could mend what is not served any more."""
+        return tuple(each for each in self.failing() if each.repository in served)
 
 
 def _away(service: str, row: bytes) -> Iterator[Away]:

@@ -58,7 +58,7 @@ def create_app(settings: Settings, queue: WorkQueue) -> Flask:
 
         @app.get("/metrics")
         def measured() -> Response:
-            body, content_type = metrics.page(queue, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
+            body, content_type = metrics.page(queue, settings.repositories, os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
             return Response(body, content_type=content_type)
 
     ask_who_is_there(app, settings)
@@ -187,6 +187,9 @@ def _settle(source: _Source, queue: WorkQueue, origin: Origin) -> tuple[str, Res
         if not event.keys:
             return name, answer(200, "nothing to do")
         queue.request(*event.keys, urgency=event.urgency, origin=origin)
+        for key in event.keys:
+            with about(repository=getattr(key, "repository", None), model=getattr(key, "model", None)):
+                log.info("%s webhook %s queued", source.name, name)
     except TooLarge:
         return name, _refused(source, 413, f"the body is larger than {source.limit} bytes")
     except Malformed as error:

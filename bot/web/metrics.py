@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,8 @@ from prometheus_client.registry import Collector
 
 from bot.domain.board import Cell, MatterKind
 from bot.domain.errors import PromotionError
-from bot.gateways.measurements import KEPT, Measured, Sample
+from bot.gateways.github.budget import owner_of
+from bot.gateways.measurements import KEPT, TOKEN, Measured, Sample
 from bot.gateways.queue import WorkQueue
 from bot.gateways.troubles import Standing
 
@@ -59,11 +60,11 @@ def _histogram(source: str) -> Histogram:
     return ACKNOWLEDGED.labels(source)
 
 
-def registry(queue: WorkQueue, directory: str) -> CollectorRegistry:
-    """Everything measured; `directory` is where the processes share their counts."""
+def registry(queue: WorkQueue, served: Sequence[str], directory: str) -> CollectorRegistry:
+    """Everything measured of the repositories `served`; `directory` is where the processes share their counts."""
     everything = CollectorRegistry()
     shared.MultiProcessCollector(everything, path=directory)  # type: ignore[no-untyped-call]
-    everything.register(_QueueCollector(queue))
+    everything.register(_QueueCollector(queue, served))
     return everything
 
 
@@ -83,20 +84,25 @@ def webhooks(directory: str | None) -> list[tuple[str, int, int, int]]:
     return [(source, *counts) for source, counts in found.items()]  # type: ignore[misc]
 
 
-def page(queue: WorkQueue, directory: str | None) -> tuple[bytes, str]:
+def page(queue: WorkQueue, served: Sequence[str], directory: str | None) -> tuple[bytes, str]:
     """Everything measured, as Prometheus' text; without a directory what this process counted."""
     if directory:
-        return generate_latest(registry(queue, directory)), CONTENT_TYPE_LATEST
+        return generate_latest(registry(queue, served, directory)), CONTENT_TYPE_LATEST
     now = CollectorRegistry()
-    now.register(_QueueCollector(queue))
+    now.register(_QueueCollector(queue, served))
     return generate_latest(REGISTRY) + generate_latest(now), CONTENT_TYPE_LATEST
 
 
 class _QueueCollector(Collector):
-    """Reads the queue when Prometheus asks; without Redis these are absent, which an alert can see."""
+    """Reads the queue when Prometheus asks; without Redis these are absent, which an alert can see.
 
-    def __init__(self, queue: WorkQueue) -> None:
+    What is left of a repository that is not served any more is not told: an alert on it would never end.
+    """
+
+    def __init__(self, queue: WorkQueue, served: Sequence[str]) -> None:
         self._queue = queue
+        self._served = frozenset(served)
+        self._accounts = {owner_of(name) for name in served} | {TOKEN}
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: what registers must not wait for Redis."""
@@ -138,7 +144,7 @@ class _QueueCollector(Collector):
         for service in self._queue.troubles.away():
             away.add_metric([service.service], service.since)
         yield away
-        failing = self._queue.troubles.failing()
+        failing = self._queue.troubles.failing_of(self._served)
         keys = GaugeMetricFamily("promotion_failing_keys", "Keys whose looks fail.", labels=["state"])
         for standing in Standing:
             keys.add_metric([standing], sum(each.standing is standing for each in failing))
@@ -154,7 +160,7 @@ class _QueueCollector(Collector):
         )
         counts: dict[tuple[str, str], _Counts] = {}
         for row in self._queue.boards.rows():
-            for cell in row.cells:
+            for cell in row.cells if row.repository in self._served else ():
                 counts.setdefault((row.repository, cell.environment), _Counts()).add(cell)
         for (repository, environment), count in sorted(counts.items()):
             drifting.add_metric([repository, environment], count.drifting)
@@ -166,7 +172,11 @@ class _QueueCollector(Collector):
 
     def _measured(self) -> Iterator[Metric]:
         for metric, samples in self._queue.measured().items():
-            yield _family(metric, samples)
+            yield _family(metric, [sample for sample in samples if self._is_served(metric, sample)])
+
+    def _is_served(self, metric: Measured, sample: Sample) -> bool:
+        said = dict(zip(metric.labels, sample.labels, strict=True))
+        return said.get("repository") in {None, *self._served} and said.get("account") in {None, *self._accounts}
 
 
 @dataclass(slots=True)

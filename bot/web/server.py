@@ -118,7 +118,8 @@ def _serve_metrics(host: str, port: int) -> None:
     if settings.redis_url is None:
         raise Misconfigured("REDIS_URL is missing; `promotion-bot up` starts a queue of its own")
     queue = WorkQueue(connect(settings.redis_url))
-    _, thread = start_wsgi_server(port, host, registry(queue, os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+    measured = registry(queue, settings.repositories, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    _, thread = start_wsgi_server(port, host, measured)
     thread.join()
 
 

@@ -122,7 +122,7 @@ class Service:
             away=tuple(AwayState(a.service, _time(a.since), a.failures, a.said) for a in troubles.away()),
             failing=tuple(
                 FailingState(f.key, f.failures, _time(f.at), f.what, f.standing.value, _DO[f.cause])
-                for f in troubles.failing()
+                for f in troubles.failing_of(self.repositories)
             ),
         )
 

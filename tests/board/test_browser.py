@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib import resources
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import expect
 
-from bot.domain.board import Cell
+from bot.domain.board import Cell, Matter, MatterKind
+from bot.domain.model_detail import Checked, ModelDetail, VersionSeen
+from bot.domain.timeline import Event, EventKind
 from tests.board import company
 from tests.board.conftest import Visit, Visits
 
 MODEL = f"/model?repository={quote(company.REPOSITORY, safe='')}&name={company.FEATURED}"
 POLICY = f"/policy?repository={quote(company.REPOSITORY, safe='')}&path=policies%2Fproduction.yaml"
 PAGES = {"overview": "/", "model": MODEL, "policies": "/policies", "policy": POLICY, "service": "/service"}
+NAMES = ("x" * 1_000, "long words " * 90, "\u202eevom", "a\r\nb\u2028c", "مرحبا بالعالم")
+NOW = datetime.now(UTC)
 SERIOUS = ("serious", "critical")
 
 
@@ -75,6 +80,21 @@ def test_a_page_that_is_open_follows_what_happens(visits: Visits) -> None:
     assert page.get_by_role("status").text_content() == "Up to date"
 
 
+@pytest.mark.parametrize("gone", ["redis", "service"])
+def test_a_page_that_is_open_says_that_it_is_not_up_to_date_and_keeps_what_it_shows(visits: Visits, gone: str) -> None:
+    visit = visits.on()
+    page = visit.open()
+    asked = "**/?live=*"
+    page.route(asked, lambda route: route.fulfill(status=503, body="away") if gone == "redis" else route.abort())
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    expect(page.get_by_role("status")).to_have_text("Not up to date: the service does not answer")
+    assert page.get_by_role("link", name="churn").first.is_visible()
+    page.unroute(asked)
+    page.evaluate("htmx.trigger('#main', 'refresh')")
+    expect(page.get_by_role("status")).to_have_text("Up to date")
+    visit.complaints = [said for said in visit.complaints if "Failed to" not in said]  # what browsers say
+
+
 def test_nothing_is_sent_again_while_nothing_has_changed(visits: Visits) -> None:
     visit = visits.on()
     page = visit.open(MODEL)
@@ -126,6 +146,22 @@ def test_hostile_names_do_nothing(visits: Visits) -> None:
     page.wait_for_url("**/model?**")
     assert "<img src=x" in (page.get_by_role("heading", level=1).text_content() or "")
     assert page.locator("img").count() == 0
+    assert findings(visit) == []
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_a_name_of_any_kind_fits_a_phone(visits: Visits, name: str) -> None:
+    visit = visits.on(width=375)
+    matter = Matter(MatterKind.REFUSED, f"{name} was refused", f"Look at {name}.", since=NOW)
+    cell = Cell(name, name, company.entry(3, "1.0.0"), NOW, by=name, matters=(matter,))
+    event = Event(NOW, EventKind.NO_EFFECT, name, name, 3, name)
+    version = VersionSeen(3, NOW, name, name, name, (name,), name, name, name, {name: 0.5}, (Checked(name, name),))
+    visit.site.queue.boards.show(company.REPOSITORY, name, (cell,))
+    visit.site.queue.details.show([ModelDetail(company.REPOSITORY, name, (version,), (event,))])
+    for path in ("/?state=refused&size=500", f"/model?{urlencode({'name': name})}"):
+        page = visit.open(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
+    assert page.locator("h1").text_content()
     assert findings(visit) == []
 
 

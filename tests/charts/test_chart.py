@@ -125,6 +125,14 @@ def test_names_are_unique_and_short_enough_and_selectors_find_their_pods(name: s
             assert sum(wanted <= pod.items() for pod in labels) == 1
 
 
+def test_a_releases_name_may_have_dots_which_a_services_may_not() -> None:
+    names = [
+        each["metadata"]["name"] for each in manifests(example("app"), release="ml.bot") if each["kind"] == "Service"
+    ]
+    assert names
+    assert all(name.startswith("ml-bot-promotion-bot") and "." not in name for name in names)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_pod_is_locked_down(name: str) -> None:
     for pod_name, pod in pods(manifests(example(name))):

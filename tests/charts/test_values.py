@@ -31,6 +31,12 @@ WRONG = {
     "a tag for a digest": ("image.digest", "latest", "at '/image/digest'"),
     "a scaler that is none": ("worker.autoscaling.kind", "vpa", "at '/worker/autoscaling/kind': value must be one of"),
     "not a port": ("metrics.port", 70000, "at '/metrics/port': maximum: got 70,000, want 65,535"),
+    "a port of root's": ("metrics.port", 80, "at '/metrics/port': minimum: got 80, want 1,024"),
+    "no name of a Service": (
+        "fullnameOverride",
+        "Promotion.Bot",
+        "at '/fullnameOverride': 'Promotion.Bot' does not match",
+    ),
     "a path that is none": ("ingress.paths", ["webhooks"], "at '/ingress/paths/0'"),
     "not a size": ("worker.tmpSize", "much", "at '/worker/tmpSize'"),
     "the same port": ("metrics.port", 8080, "metrics.port is 8080, which is the web service's own"),

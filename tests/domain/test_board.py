@@ -116,6 +116,12 @@ def test_a_verdicts_tag_holds_its_metrics() -> None:
     assert {c.environment: c.verdict for c in seen.checked} == {"staging": judged.verdict.status}
 
 
+def test_what_is_live_is_shown_however_many_are_newer() -> None:
+    live = EnvironmentState(STAGING, desired=entry(3), judgements=(judgement(3),))
+    shown = detail(world(*map(version, range(1, 151)), staging=live), ()).versions
+    assert [v.version for v in shown] == [*range(150, 50, -1), 3]
+
+
 def test_a_merge_tells_who_approved_it() -> None:
     merged = replace(judgement(1), approved_by=("alice", "bob"), pull_request=7)
     seen = world(version(1), staging=EnvironmentState(STAGING, desired=entry(1), judgements=(merged,)))

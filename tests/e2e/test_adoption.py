@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import cli
-from bot.domain.errors import Misconfigured, Refused
+from bot.domain.errors import Misconfigured, PromotionError, Refused
 from bot.sandbox.github import SandboxRepository
 from bot.wiring import build
 from tests.e2e.house import House
@@ -176,6 +176,32 @@ def test_a_repository_that_has_a_pipeline_is_refused(fresh: House, init: Init) -
     done = init("--yes")
     assert isinstance(done.exception, Refused)
     assert "has a promotion.yaml already" in str(done.exception)
+
+
+def test_a_policy_that_somebody_wrote_is_not_written_over(fresh: House, init: Init) -> None:
+    fresh.repository.push({"policies/staging.yaml": "kind: Policy\n"})
+    done = init("--models", "nothing-*", "--yes")
+    assert isinstance(done.exception, Refused)
+    assert "has policies/staging.yaml already" in str(done.exception)
+    assert fresh.repository.pulls("all") == []
+
+
+def test_a_registry_that_is_empty_begins_without_entries(fresh: House, init: Init) -> None:
+    done = init("--models", "nothing-*", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "nothing is live yet" in done.stdout
+    [pull] = fresh.repository.pulls()
+    pull.merge("alice")
+    fresh.settle()
+    assert fresh.repository.issues() == []
+
+
+def test_who_may_only_read_is_told_so(fresh: House, init: Init) -> None:
+    fresh.repository.repo.collaborators["dana-ds"] = "read"
+    done = init("--models", "nothing-*", "--yes")
+    assert isinstance(done.exception, PromotionError)
+    assert "lacks the permission" in str(done.exception)
+    assert fresh.repository.pulls("all") == []
 
 
 def test_the_bots_own_app_does_not_open_it(fresh: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,8 @@ def test_the_timeline_tells_the_story(told: House) -> None:
     story = happened(told, "production", 1)
     lasting = [event.kind for event in story if event.kind is not EventKind.VALIDATED]
     assert lasting == [EventKind.PROPOSED, EventKind.APPROVED, EventKind.MERGED, EventKind.LIVE]
+    pulls = {event.pull_request for event in story if event.kind is EventKind.VALIDATED}
+    assert pulls == {told.proposed("production", 1).number}
     approved = next(event for event in story if event.kind is EventKind.APPROVED)
     assert approved.by == "alice and bob"
     assert approved.pull_request == told.proposed("production", 1).number

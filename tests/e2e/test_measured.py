@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
+
+from bot import logs
 from bot.gateways.measurements import (
     BUDGET,
     CHECKS,
@@ -45,3 +50,18 @@ def test_a_promotion_is_measured(world: House) -> None:
     assert [sample.labels for sample in measured[BUDGET]] == [("acme",)]
     assert len(measured[LAST_SWEEP]) == 1
     assert all(cell.proposed == () for cell in WorkQueue(connection).boards.rows()[0].cells)
+
+
+def test_each_effect_is_a_line_with_what_it_is_about(world: House) -> None:
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = list(root.handlers), root.level
+    try:
+        logs.configure(logs.LogFormat.JSON, stream)
+        world.register()
+        world.event()
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = {(line["message"], line["environment"], line["version"]) for line in lines}
+    assert told >= {("StoreVerdict", "staging", 1), ("OpenProposal", "staging", 1)}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
@@ -16,7 +17,7 @@ from githubkit.webhooks import parse
 from githubkit_schemas.latest import models as m
 from pydantic import TypeAdapter
 
-from bot.sandbox.github import GitHubSandbox
+from bot.sandbox.github import GitHubSandbox, apps
 from bot.sandbox.github.calls import ROUTES
 
 REPO = "/repos/acme/models"
@@ -139,6 +140,14 @@ def test_every_answer_and_every_webhook_is_as_github_describes_it(github: GitHub
     assert as_app("GET", "/app/hook/deliveries", list[m.HookDeliveryItem])
     alice("GET", f"{REPO}/hooks", list[m.Hook])
     assert alice("GET", f"{REPO}/hooks/{hook.id}/deliveries", list[m.HookDeliveryItem])
+
+    manifest = {
+        "name": "another", "hook_attributes": {"url": "http://127.0.0.1:9/hook"}, "redirect_url": "http://127.0.0.1:9/",
+        "default_permissions": {"checks": "write"}, "default_events": ["push"],
+    }  # fmt: skip
+    back = apps.register_manifest(github.world, json.dumps(manifest), "state")
+    code = parse_qs(urlsplit(back).query)["code"][0]
+    alice("POST", f"/app-manifests/{code}/conversions", m.AppManifestsCodeConversionsPostResponse201)
 
     assert [route for route in _routes() if not any(_hits(route, call) for call in alice.seen)] == []
     events = {delivery.event for delivery in github.webhooks.deliveries}

@@ -77,12 +77,13 @@ class MlflowPages:
     """MLflow's REST API as far as looks read it, with its own page sizes, tokens and layout of JSON.
 
     Answers are made when they are asked for, so that nothing of the size of the registry is kept here. `latency` is
-    in seconds and is waited for before each answer.
+    in seconds and is waited for before each answer; `delays` are those of some paths instead.
     """
 
-    def __init__(self, models: int, latency: float = 0.0) -> None:
+    def __init__(self, models: int, latency: float = 0.0, delays: Mapping[str, float] | None = None) -> None:
         self._models = models
         self._latency = latency
+        self._delays = delays or {}
         self._lock = threading.Lock()
         self.requests: Counter[str] = Counter()
 
@@ -104,7 +105,7 @@ class MlflowPages:
         path = request.path.partition("/mlflow/")[2]
         with self._lock:
             self.requests[path] += 1
-        time.sleep(self._latency)
+        time.sleep(self._delays.get(path, self._latency))
         match path:
             case "registered-models/search":
                 body = self._page(request, "registered_models", self._models, lambda at: _model(at + 1))

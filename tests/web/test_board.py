@@ -9,10 +9,13 @@ from flask.testing import FlaskClient
 
 from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.manifest import Entry
+from bot.domain.model_detail import ModelDetail, VersionSeen
+from bot.domain.repository_seen import CheckSeen, PolicySeen, RepositorySeen
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
 from bot.web.app import create_app
+from policies.verdict import Severity
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 LIVE = Cell(
@@ -74,3 +77,22 @@ def test_without_redis_the_board_says_so(settings: Settings) -> None:
     web = create_app(settings, WorkQueue(connect(Secret("redis://127.0.0.1:1")))).test_client()
     assert web.get("/").status_code == 503
     assert web.get("/api/v1/board").status_code == 503
+
+
+def test_an_advisory_check_warns_and_refuses_nobody(web: FlaskClient, queue: WorkQueue) -> None:
+    checks = tuple(CheckSeen(each, "metric", "asks", each, refused=2) for each in Severity)
+    policy = PolicySeen("policies/a.yaml", "a", ("staging",), checks)
+    queue.details.show_repository(RepositorySeen("acme/models", NOW, 1.0, 1, policies=(policy,)))
+    text = web.get("/policy?repository=acme/models&path=policies/a.yaml").text
+    assert "refused <strong>2</strong> times" in text
+    assert "warned of <strong>2</strong> times" in text
+
+
+def test_every_metric_can_be_chosen(web: FlaskClient, queue: WorkQueue) -> None:
+    queue.boards.show("acme/models", "fraud", (LIVE,))
+    metrics = {f"metric-{n:02d}": float(n) for n in range(40)}
+    queue.details.show([ModelDetail("acme/models", "fraud", (VersionSeen(12, NOW, metrics=metrics),))])
+    text = web.get("/model?name=fraud&metric=metric-39").text
+    assert all(f"metric={name}" in text for name in metrics)
+    assert "20 more metrics" in text
+    assert "metric-39 over versions" in text

@@ -10,10 +10,10 @@ from pathlib import Path
 import redis
 from flask.testing import FlaskClient
 
-from bot.domain.board import Cell, Proposed
+from bot.domain.board import Cell, Matter, MatterKind, Proposed
 from bot.domain.errors import Service
 from bot.domain.keys import ModelKey
-from bot.gateways.measurements import REQUEST_SECONDS, REQUESTS, TO_LIVE, Measurements
+from bot.gateways.measurements import BUDGET, LAST_SWEEP, REQUEST_SECONDS, REQUESTS, TO_LIVE, Measurements
 from bot.gateways.queue import WorkQueue
 from tests.measuring import measure_everything
 
@@ -104,6 +104,31 @@ def test_what_another_version_measured_is_left_out(web: FlaskClient, valkey: red
     text = web.get("/metrics").text
     assert "promotion_of_tomorrow" not in text
     assert "promotion_requests_total{" not in text
+
+
+def test_what_is_no_measurement_is_left_out(web: FlaskClient, valkey: redis.Redis) -> None:
+    Measurements(valkey).flush()
+    evil = ("no JSON", "[]", '{"a": 1}', "[" * 100_000, "\xff", '["promotion_requests","github","2xx",""]')
+    for name in ("promotion:measured", "promotion:last"):
+        valkey.hset(name, mapping=dict.fromkeys(evil, "no number"))
+    answer = web.get("/metrics")
+    assert (answer.status_code, "promotion_queue_keys" in answer.text) == (200, True)
+
+
+def test_a_repository_that_is_not_served_any_more_is_not_told(
+    web: FlaskClient, queue: WorkQueue, valkey: redis.Redis
+) -> None:
+    drifting = Cell("fraud", "production", matters=(Matter(MatterKind.DRIFTING, "it differs", "Mend it."),))
+    measured = Measurements(valkey)
+    for repository in ("acme/models", "gone/models"):
+        queue.boards.show(repository, "fraud", (drifting,))
+        measured.keep(LAST_SWEEP, 1.0, repository)
+        measured.keep(BUDGET, 1.0, repository.partition("/")[0])
+    measured.flush()
+    text = web.get("/metrics").text
+    assert 'promotion_drifting{environment="production",repository="acme/models"} 1.0' in text
+    assert 'promotion_github_requests_remaining{account="acme"} 1.0' in text
+    assert "gone" not in text
 
 
 def test_a_job_goes_on_without_redis() -> None:

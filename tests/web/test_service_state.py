@@ -99,3 +99,12 @@ def test_a_service_that_asks_for_nothing_but_redis_says_when_that_is_away(
     monkeypatch.setattr(queue, "depth", away)
     assert web.get("/api/v1/service").status_code == 503
     assert web.get("/healthz").status_code == 200
+
+
+def test_a_failing_key_of_what_is_not_served_any_more_is_not_told(web: FlaskClient, queue: WorkQueue) -> None:
+    for repository in ("acme/models", "gone/models"):
+        queue.troubles.failed(ModelKey(repository, "fraud"), "ValueError in somewhere")
+    (told,) = web.get("/api/v1/service").get_json()["failing"]
+    assert "acme/models" in told["key"]
+    assert "1 look keeps failing" in web.get("/").text
+    assert 'promotion_failing_keys{state="tried"} 1.0' in web.get("/metrics").text

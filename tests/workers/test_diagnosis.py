@@ -13,7 +13,7 @@ from bot.gateways.cache import Cache
 from bot.sandbox.github import GitHubSandbox
 from bot.sandbox.github.links import APP_PERMISSIONS
 from bot.settings import AppCredentials, Secret, Settings
-from bot.wiring import Gateways
+from bot.wiring import Gateways, without_queue
 from workers.diagnosis import Diagnosis, State, diagnose
 from workers.diagnosis.github_account import OPTIONAL, PERMISSIONS
 
@@ -38,6 +38,15 @@ def gateways(settings: Settings) -> Iterator[Gateways]:
 
 def permissions(gateways: Gateways) -> list[Diagnosis]:
     return [found for found in diagnose(gateways) if "the App's permissions" in found.what]
+
+
+def test_github_is_looked_at_although_redis_is_away(gateways: Gateways, tmp_path: Path) -> None:
+    nowhere = Secret(f"unix://{tmp_path}/no-server.sock")
+    found = {each.what: each for each in diagnose(without_queue(replace(gateways.settings, redis_url=nowhere)))}
+    assert found["queue"].state is State.AWAY
+    assert found["GitHub sign-in"].state is State.GOOD
+    assert found["acme/models: the App's permissions"].state is State.GOOD
+    assert [each.what for each in found.values() if "Redis" in each.says and each.state is not State.GOOD] == ["queue"]
 
 
 def test_what_the_app_needs_is_enough_and_not_too_much(gateways: Gateways) -> None:

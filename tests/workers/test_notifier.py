@@ -7,8 +7,11 @@ import hashlib
 import hmac
 import json
 import multiprocessing
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -187,6 +190,7 @@ def test_telling_waits_for_no_receiver_and_no_redis(settings: Settings) -> None:
     [
         ("https://api.github.com", "https://github.com/acme/models/pull/7"),
         ("https://ghe.example.com/api/v3", "https://ghe.example.com/acme/models/pull/7"),
+        ("https://api.acme.ghe.com", "https://acme.ghe.com/acme/models/pull/7"),
     ],
 )
 def test_where_it_can_be_looked_at(api: str, page: str) -> None:
@@ -225,4 +229,45 @@ def test_the_process_sends_what_is_written_down_and_ends_when_told(
     finally:
         process.terminate()
         process.join(20)
+    assert process.exitcode == 0
+
+
+@contextmanager
+def talking_for_ever() -> Iterator[str]:
+    """Where somebody answers a byte at a time, and never ends."""
+    ended = threading.Event()
+
+    def talk(server: socket.socket) -> None:
+        with suppress(OSError):
+            while not ended.is_set():
+                caller, _ = server.accept()
+                with caller, suppress(OSError):
+                    caller.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not ended.wait(0.05):
+                        caller.sendall(b"z")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=talk, args=(server,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        ended.set()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_receiver_that_never_ends_does_not_keep_the_others_from_hearing(
+    gateways: Gateways, receiver: Receiver, valkey: redis.Redis, valkey_url: Secret
+) -> None:
+    with talking_for_ever() as address:
+        gateways.settings = replace(gateways.settings, redis_url=valkey_url, notify_slack_url=Secret(address))
+        told(gateways, LIVE)
+        assert valkey.zrange(DUE, 0, 0) == [f"slack:{LIVE.id}".encode()]
+        process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(gateways.settings, 0.5))
+        process.start()
+        try:
+            wait_until(lambda: len(receiver.came) == 1, "the other one hears")
+            wait_until(lambda: int(valkey.hget(TRIES, f"slack:{LIVE.id}") or 0) >= 2, "it is tried again")
+        finally:
+            process.terminate()
+            process.join(20)
     assert process.exitcode == 0

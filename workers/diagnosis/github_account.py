@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from bot.domain.errors import PromotionError
+from bot.domain.github_app import EVENTS, OPTIONAL, OPTIONAL_EVENTS, PERMISSIONS
 from bot.gateways.github.account import Hook, app_account, own_rights, repository_hooks, token_scopes
 from bot.settings import AppCredentials
 from bot.wiring import Gateways
 from workers.diagnosis.finding import Diagnosis, State, looked
 
-# What the App needs, and why; anything beyond is a surplus that a thief of its key would have too.
-PERMISSIONS: Final[Mapping[str, tuple[str, str]]] = {
-    "checks": ("write", "the checks of pull requests"),
-    "contents": ("write", "proposals' branches, tags and releases"),
-    "deployments": ("write", "the record of what was authorised"),
-    "issues": ("write", "issues, comments, labels"),
-    "members": ("read", "the members of teams that may approve"),
-    "metadata": ("read", "the repository itself"),
-    "pull_requests": ("write", "proposals"),
-    "statuses": ("read", "the team's own CI"),
-}
-# What it needs only where somebody uses what it is for.
-OPTIONAL: Final[Mapping[str, tuple[str, str]]] = {"merge_queues": ("read", "the commits by which a queue tries merges")}
-EVENTS: Final = frozenset(
-    {
-        "check_run",
-        "check_suite",
-        "issue_comment",
-        "merge_group",
-        "pull_request",
-        "pull_request_review",
-        "push",
-        "status",
-    }
-)
-_OPTIONAL_EVENTS: Final = frozenset({"merge_group"})  # only to be had with the permission for merge queues
 _LEVELS: Final = ("", "read", "write", "admin")
 _CLASSIC: Final = frozenset({"repo", "public_repo", "read:org"})
 _APP_PAGE: Final = "docs/operations.md#the-apps-permissions"
@@ -135,8 +110,8 @@ def _differences(hook: Hook, wanted: str) -> Iterator[str]:
     if hook.url.startswith("https:") and not hook.checks_certificates:
         yield "it does not check the certificate of where it delivers to"
     lacking = EVENTS - hook.events if "*" not in hook.events else frozenset()
-    if lacking - _OPTIONAL_EVENTS:
-        yield f"it lacks the events {', '.join(sorted(lacking - _OPTIONAL_EVENTS))}"
+    if lacking - OPTIONAL_EVENTS:
+        yield f"it lacks the events {', '.join(sorted(lacking - OPTIONAL_EVENTS))}"
 
 
 def _last_delivery(what: str, hook: Hook, page: str) -> Diagnosis:

@@ -27,7 +27,7 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.github.budget import Budget, owner_of
 from bot.gateways.github.pace import Pace
-from bot.gateways.measurements import ALLOWED, BUDGET, Measurements
+from bot.gateways.measurements import ALLOWED, BUDGET, TOKEN, Measurements
 from bot.settings import AppCredentials, Secret, is_installation_token
 
 _TIMEOUT: Final = 20  # seconds for one request
@@ -244,7 +244,7 @@ class GitHubClient:
         return status, body, headers
 
     def _keep_budget(self, repository: str, headers: Mapping[str, str]) -> None:
-        account = owner_of(repository) if self.app_id is not None else "token"
+        account = owner_of(repository) if self.app_id is not None else TOKEN
         for metric, name in ((BUDGET, "remaining"), (ALLOWED, "limit")):
             if (said := headers.get(f"x-ratelimit-{name}", "")).isdigit():
                 self._measurements.keep(metric, float(said), account)

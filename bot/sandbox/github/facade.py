@@ -10,12 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from werkzeug.wrappers import Request, Response
 
+from bot.sandbox.github import apps, pages
 from bot.sandbox.github import endpoints as endpoints  # registers them
-from bot.sandbox.github import pages
 from bot.sandbox.github.calls import House
 from bot.sandbox.github.git import GitStore, Person
 from bot.sandbox.github.server import Fault, Seen, Server
@@ -96,16 +94,7 @@ class GitHubSandbox:
 
     def add_app(self, slug: str, webhook_url: str | None = None, webhook_secret: str = "") -> App:
         """Register a GitHub App."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        app = App(self.world.next_id(), slug, private.decode(), public.decode(), webhook_url, webhook_secret)
-        self.world.apps[app.id] = app
-        return app
+        return apps.register(self.world, slug, webhook_url, webhook_secret)
 
     def add_repository(
         self,

@@ -11,6 +11,7 @@ from typing import Final
 from markdown_it import MarkdownIt
 from werkzeug.wrappers import Request, Response
 
+from bot.sandbox.github import apps
 from bot.sandbox.github.calls import House
 from bot.sandbox.github.errors import ApiError
 from bot.sandbox.github.state import Issue, Repo
@@ -42,6 +43,10 @@ class Pages:
                 f'<li><a href="/{r.full_name}/pulls">{r.full_name}</a></li>' for r in self._world.repos.values()
             )
             return _page("Repositories", f"<ul>{links}</ul>")
+        if re.fullmatch(r"(/organizations/[^/]+)?/settings/apps/new", request.path) and request.method == "POST":
+            with self._world.lock:
+                back = apps.register_manifest(self._world, request.form["manifest"], request.args.get("state", ""))
+            return Response(status=302, headers={"Location": back})
         found = re.fullmatch(r"/([^/]+/[^/]+)/(pulls|pull/(\d+)|issues/(\d+))", request.path)
         repo = self._world.repos.get(found[1].lower()) if found else None
         if found is None or repo is None or found[1] in ("repos", "orgs", "users"):

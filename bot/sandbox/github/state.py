@@ -161,6 +161,7 @@ class World:
     teams: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     apps: dict[int, App] = field(default_factory=dict)
+    app_codes: dict[str, App] = field(default_factory=dict)  # of Apps made of a manifest, until they are exchanged
     repos: dict[str, Repo] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1000))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from bot.domain.github_app import site_of
 from bot.settings import Settings
-
-_PUBLIC_API: Final = "https://api.github.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Links:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The links that these settings make possible."""
-        return cls(_github(settings.github_api_url), _mlflow(settings.mlflow_tracking_uri))
+        return cls(site_of(settings.github_api_url), _mlflow(settings.mlflow_tracking_uri))
 
     def repository(self, name: str) -> str:
         """A repository's page on GitHub."""
@@ -59,15 +58,6 @@ class Links:
     def policy(repository: str, path: str) -> str:
         """A policy's page on the board."""
         return f"/policy?{urlencode({'repository': repository, 'path': path})}"
-
-
-def _github(api: str) -> str:
-    """Where the pages of an API are: beside it on an Enterprise server, elsewhere without its `api.`."""
-    parts = urlsplit(api)
-    host = parts.hostname or ""
-    if api == _PUBLIC_API or (host.startswith("api.") and host.endswith(".ghe.com")):
-        return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
-    return api.removesuffix("/api/v3")
 
 
 def _mlflow(uri: str) -> str:

@@ -62,7 +62,7 @@ def overview(queue: WorkQueue, index: BoardIndex, links: Links) -> Blueprint:
         query = Query.read(request.args)
         found = index.select(query)
         repositories = queue.details.repositories(index.repositories)
-        failing = queue.troubles.failing()
+        failing = queue.troubles.failing_of(index.repositories)
         return page(
             "overview.html",
             "What is live",

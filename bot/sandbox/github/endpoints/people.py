@@ -25,6 +25,20 @@ def app(call: Call) -> Answer:
     return 200, call.house.shapes.app(call.actor.app)
 
 
+@route("POST", "/app-manifests/{code}/conversions")
+def made_of_a_manifest(call: Call) -> Answer:
+    made = call.world.app_codes.pop(call.args[0], None)
+    if made is None:
+        raise ApiError(404, "Not Found")
+    secret = {"client_id": f"Iv1.{made.id}", "client_secret": secrets.token_hex(20)}
+    return 201, {
+        **call.house.shapes.app(made),
+        **secret,
+        "webhook_secret": made.webhook_secret,
+        "pem": made.private_key_pem,
+    }
+
+
 @route("GET", "/repos/{owner}/{repo}/installation")
 def installation(call: Call) -> Answer:
     if call.actor is None or call.actor.app is None or call.actor.app not in call.at.apps:
