@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -132,15 +132,12 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
         return
     problems = problems_at(view.files, view.head)
     _report_files(repository, problems, desk, gateways)
-    registered = {model.name: model for model in _registered_models(view)}
-    view.know_all_models(registered)
-    named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
+    models = _models_of(view, desk)
+    if view.has_lost_completions:
+        _show(view.before_asking(), models, problems, desk)
     sweep = Sweep(desk.queue, view)
-    shared = _report_shared(view, registered.keys() | named, desk)
-    for model in sorted((registered.keys() | named) - shared):
-        if not view.pipeline.pipeline.owns(model):
-            continue
-        world = glance_at_model(view, model, registered.get(model), now)
+    for model, registered in models.items():
+        world = glance_at_model(view, model, registered, now)
         sweep.saw(world)
         if evaluations_needed(world, now) or any(not isinstance(a, RecordAdoption) for a in decide(world, now)):
             desk.look_at(ModelKey(repository, model))
@@ -154,15 +151,24 @@ def _sweep(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> No
     gateways.measurements.keep(LAST_SWEEP, now.timestamp(), repository)
 
 
-def _registered_models(view: RepositoryView) -> tuple[RegisteredModel, ...]:
-    """Every registered model. Where GitHub has to be asked for a lot after the cache was emptied, both are at once."""
-    list_models = view.gateways.registry.models
-    if not view.has_lost_completions:
-        return list_models()
-    with ThreadPoolExecutor(1, "registry") as beside:
-        listed = beside.submit(list_models)
-        view.read_completions()
-        return listed.result()
+def _models_of(view: RepositoryView, desk: Desk) -> Mapping[str, RegisteredModel | None]:
+    """Every model that the repository alone owns, by name: those registered, and those that it names or has judged."""
+    registered = {model.name: model for model in view.gateways.registry.models()}
+    view.know_all_models(registered)
+    named = {model for model, _ in view.manifest.entries} | {r.model for r in view.judgements}
+    shared = _report_shared(view, registered.keys() | named, desk)
+    owned = filter(view.pipeline.pipeline.owns, (registered.keys() | named) - shared)
+    return {model: registered.get(model) for model in sorted(owned)}
+
+
+def _show(
+    view: RepositoryView, models: Mapping[str, RegisteredModel | None], problems: Sequence[Problem], desk: Desk
+) -> None:
+    """Fill the board from lists: asking GitHub about one deployment after the other can take its hour's requests."""
+    sweep = Sweep(desk.queue, view)
+    for model, registered in models.items():
+        sweep.saw(glance_at_model(view, model, registered, view.now))
+    sweep.finish(problems)
 
 
 def _queue_what_people_wait_for(repository: str, desk: Desk, gateways: Gateways, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -48,6 +49,7 @@ class RepositoryView:
         self.pull_requests: Sequence[PullRequest] = self.repository.pulls.all()
         self.judgements: Sequence[RecordedJudgement] = self.repository.deployments.judgements()
         self.adoption, self.adopting = self._adoption()
+        self.asks_for_completions = True
         self._standing: dict[int, bool] = {}
         self._said_now: list[Instruction] = []
         self._registered: Mapping[str, RegisteredModel] | None = None
@@ -127,17 +129,21 @@ class RepositoryView:
             return None, None
         return None, first if stated else None
 
-    def read_completions(self) -> None:
-        """Read how each judgement was completed, one request for each that the cache has lost."""
-        for model, environment in self._judgements:
-            self.judgements_of(model, environment)
-
     @property
     def has_lost_completions(self) -> bool:
         """Whether the cache seems to have lost how judgements were completed, so that many would have to be read."""
         recorded = self.judgements[:: max(1, len(self.judgements) // _SAMPLED)]
-        known = self.repository.deployments.is_completion_known
-        return len(self.judgements) >= _MANY and not all(known(each.deployment) for each in recorded)
+        known = self.repository.deployments.known_completion
+        return len(self.judgements) >= _MANY and any(known(each.deployment) is None for each in recorded)
+
+    def before_asking(self) -> RepositoryView:
+        """The same view with what GitHub lists alone: a completion that the cache has lost is taken as under way.
+
+        Such a judgement counts as carried out when it was made: good enough for people to read, not to act on.
+        """
+        seen = copy(self)
+        seen.asks_for_completions = False
+        return seen
 
     def judgements_of(self, model: str, environment: str) -> tuple[Judgement, ...]:
         """Every judgement on one model's entry for one environment, oldest first, with how it was completed."""
@@ -148,10 +154,15 @@ class RepositoryView:
             # Of what was authorised only the last can be unfinished; the rest was carried out or overtaken.
             # That one's predecessor may be one whose version went missing while it was live, which an issue says.
             unfinished = recorded.judgement.ruling is Ruling.REFUSED or recorded in authorised[-2:]
-            completion = self.repository.deployments.completion(recorded.deployment) if unfinished else None
-            state, at = completion or (None, None)
+            state, at = self._completion(recorded) if unfinished else (None, None)
             judgements.append(replace(recorded.judgement, completed=state, completed_at=at))
         return (*self._adopted(model, environment), *judgements)
+
+    def _completion(self, recorded: RecordedJudgement) -> tuple[Completion | None, datetime | None]:
+        deployments = self.repository.deployments
+        if self.asks_for_completions:
+            return deployments.completion(recorded.deployment) or (None, None)
+        return deployments.known_completion(recorded.deployment) or (None, recorded.judgement.at)
 
     def _adopted(self, model: str, environment: str) -> tuple[Judgement, ...]:
         commit = self.adoption.commit if self.adoption else self.adopting

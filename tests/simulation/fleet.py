@@ -33,8 +33,8 @@ from tests.simulation.github import SimulatedGitHubClient
 
 REPOSITORY: Final = "acme/models"
 VERSIONS: Final = 20
-ENVIRONMENTS: Final = ("staging", "production")
-ALIASES: Final = {"staging": "staging", "production": "champion"}
+ENVIRONMENTS: Final = ("staging", "canary", "production")
+ALIASES: Final = {"staging": "staging", "canary": "canary", "production": "champion"}
 _PEM: Final = "-----BEGIN RSA PRIVATE KEY-----\nnothing is signed\n-----END RSA PRIVATE KEY-----"
 _DIGEST: Final = f"sha256:{'a' * 64}"
 _REGISTERED: Final = datetime(2026, 1, 5, tzinfo=UTC)
@@ -46,7 +46,9 @@ models: ["model-*"]
 environments:
   - {name: staging, policy: policies/p.yaml, propose: on_registration, merge: auto,
      registry: {stage: Staging, alias: staging}}
-  - {name: production, policy: policies/p.yaml, propose: {after: staging, soak: 0s}, merge: manual,
+  - {name: canary, policy: policies/p.yaml, propose: {after: staging, soak: 0s}, merge: auto,
+     registry: {alias: canary}}
+  - {name: production, policy: policies/p.yaml, propose: {after: canary, soak: 0s}, merge: manual,
      registry: {stage: Production, alias: champion, archive_existing: true}}
 """
 _POLICY: Final = """\
@@ -261,7 +263,7 @@ class Deployed:
 
 
 def manifest(models: int) -> str:
-    """Every model live with its last version in both environments."""
+    """Every model live with its last version in each environment."""
     entry = f"      version: {VERSIONS}\n      digest: {_DIGEST}\n      release: 1.{VERSIONS}.0\n"
     entries = "".join(f"    {environment}:\n{entry}" for environment in ENVIRONMENTS)
     rows = "".join(f"  {model_name(number)}:\n{entries}" for number in range(1, models + 1))

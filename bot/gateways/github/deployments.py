@@ -65,28 +65,33 @@ class Deployments:
         rows = [row for row in self._deployments() if row["task"] == _ADOPTION_TASK]
         return Adoption(rows[0]["sha"], time_of(rows[0]["created_at"])) if rows else None
 
-    def is_completion_known(self, deployment: int) -> bool:
-        """Whether `completion` asks GitHub for nothing."""
-        return self._api.cache.get(self._completion_key(deployment)) is not None
-
-    def _completion_key(self, deployment: int) -> str:
-        return f"github:deployment-status:{self._api.name}:{deployment}"
+    def known_completion(self, deployment: int) -> tuple[Completion, datetime] | None:
+        """What `completion` says without asking GitHub; None where that would be asked."""
+        known = self._api.cache.get(self._completion_key(deployment))
+        if known is None:
+            return None
+        state, at = json.loads(known)
+        return Completion(state), time_of(at)
 
     def completion(self, deployment: int) -> tuple[Completion, datetime] | None:
         """The newest status that the bot gave a deployment and when, by GitHub's clock; None while it has none."""
-        key = self._completion_key(deployment)
-        known = self._api.cache.get(key)
-        if known is None:
-            rows = self._api.get(f"/deployments/{deployment}/statuses")
-            own = [r for r in rows if Login((r["creator"] or {}).get("login", "")) == self._api.login()]
-            final = [r for r in own if r["state"] in set(Completion)]
-            if not final:
-                return None
-            newest = max(final, key=lambda r: (r["created_at"], r["id"]))
-            known = json.dumps([newest["state"], newest["created_at"]]).encode()
-            self._api.cache.set(key, known, KEPT)
-        state, at = json.loads(known)
-        return Completion(state), time_of(at)
+        known = self.known_completion(deployment)
+        if known is not None:
+            return known
+        rows = self._api.get(f"/deployments/{deployment}/statuses")
+        own = [r for r in rows if Login((r["creator"] or {}).get("login", "")) == self._api.login()]
+        final = [r for r in own if r["state"] in set(Completion)]
+        if not final:
+            return None
+        newest = max(final, key=lambda r: (r["created_at"], r["id"]))
+        self._keep_completion(deployment, newest["state"], newest["created_at"])
+        return Completion(newest["state"]), time_of(newest["created_at"])
+
+    def _keep_completion(self, deployment: int, state: str, at: str) -> None:
+        self._api.cache.set(self._completion_key(deployment), json.dumps([state, at]).encode(), KEPT)
+
+    def _completion_key(self, deployment: int) -> str:
+        return f"github:deployment-status:{self._api.name}:{deployment}"
 
     def record_judgement(self, model: str, environment: str, judgement: Judgement) -> None:
         """Create the deployment of a judgement, unless the bot made it before."""
@@ -130,8 +135,7 @@ class Deployments:
             description=description[:DESCRIPTION_LIMIT],
             auto_inactive=False,
         )
-        known = json.dumps([completion.value, row["created_at"]]).encode()
-        self._api.cache.set(self._completion_key(deployment), known, KEPT)
+        self._keep_completion(deployment, completion.value, row["created_at"])
 
     def _deployment_of(self, model: str, environment: str, commit: str, ruling: Ruling) -> int | None:
         wanted = (model, environment, commit, ruling)
