@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Final
 
 from bot.domain.errors import PromotionError, Refused, Unreachable
+from bot.gateways.measurements import NOTIFICATIONS, Measurements
 from bot.gateways.outbox import Message, Outbox
 from bot.gateways.receivers import post
 from bot.gateways.redis_connection import connect
@@ -30,14 +31,16 @@ def run_notifier(settings: Settings, patience: float = _PATIENCE) -> None:
     stopped = threading.Event()
     signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
-    outbox = Outbox(connect(settings.redis_url) if settings.redis_url is not None else None)
+    connection = connect(settings.redis_url) if settings.redis_url is not None else None
+    outbox, measured = Outbox(connection), Measurements(connection)
     while not stopped.is_set():
         try:
             signal.setitimer(signal.ITIMER_REAL, patience)
             try:
-                was_due = send_next(settings, outbox)
+                was_due = send_next(settings, outbox, measured)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+            measured.flush()
             if not was_due:
                 stopped.wait(_POLL)
         except PromotionError as error:
@@ -50,25 +53,28 @@ def _give_up(_number: int, _frame: FrameType | None) -> None:
     raise Unreachable("the receiver takes too long")
 
 
-def send_next(settings: Settings, outbox: Outbox) -> bool:
-    """Send the next message that is due; whether there was one."""
+def send_next(settings: Settings, outbox: Outbox, measured: Measurements) -> bool:
+    """Send the next message that is due, and count what came of it; whether there was one."""
     message = outbox.take()
     if message is None:
         return False
+    measured.count(NOTIFICATIONS, message.receiver, _send(settings, outbox, message))
+    return True
+
+
+def _send(settings: Settings, outbox: Outbox, message: Message) -> str:
+    """Try once; what came of it."""
     try:
         post(settings, message.receiver, message.id, message.body)
     except Refused as refusal:
         log.error("notification %s is given up: %s", message.id, refusal)
         outbox.sent(message)
+        return "given up"
     except Unreachable as error:
-        _try_again(outbox, message, error)
-    else:
-        outbox.sent(message)
-    return True
-
-
-def _try_again(outbox: Outbox, message: Message, error: Unreachable) -> None:
-    if outbox.failed(message):
-        log.warning("notification %s, try %d: %s", message.id, message.tries, error)
-    else:
+        if outbox.failed(message):
+            log.warning("notification %s, try %d: %s", message.id, message.tries, error)
+            return "retried"
         log.error("notification %s is given up after %d tries: %s", message.id, message.tries, error)
+        return "given up"
+    outbox.sent(message)
+    return "sent"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from bot.comments.notifications import slack_text
 from bot.domain.actions import Action, StoreVerdict
 from bot.domain.github_app import site_of
 from bot.domain.happening import Happening, HappeningKind
-from bot.gateways.measurements import CHECKS, HAPPENINGS, TO_LIVE, TOUCHED, VERDICTS
+from bot.gateways.measurements import CHECKS, HAPPENINGS, NOTIFICATIONS, TO_LIVE, TOUCHED, VERDICTS
 from bot.gateways.receivers import SLACK, WEBHOOK
 from bot.logs import about
 from bot.wiring import Gateways
@@ -53,10 +54,15 @@ def _notify(gateways: Gateways, happening: Happening, now: datetime) -> None:
     url = page_of(settings.github_api_url, happening)
     if settings.notify_slack_url is not None:
         said = {"text": slack_text(happening, url), "unfurl_links": False, "unfurl_media": False}
-        gateways.outbox.put(SLACK, happening.id, said)
+        _write_down(gateways, SLACK, happening.id, said)
     if settings.notify_webhook_url is not None:
         said = {**happening.to_dict(), "at": now.isoformat(timespec="seconds"), "url": url}
-        gateways.outbox.put(WEBHOOK, happening.id, said)
+        _write_down(gateways, WEBHOOK, happening.id, said)
+
+
+def _write_down(gateways: Gateways, receiver: str, happening_id: str, body: dict[str, Any]) -> None:
+    for crowded_out in gateways.outbox.put(receiver, happening_id, body):
+        gateways.measurements.count(NOTIFICATIONS, crowded_out, "given up")
 
 
 def page_of(api_url: str, happening: Happening) -> str:

@@ -62,7 +62,10 @@ TO_LIVE: Final = Measured(
     ("repository", "environment"),
     (60.0, 300.0, 1800.0, 3600.0, 14400.0, 86400.0, 259200.0, 604800.0, 2592000.0),
 )
-COUNTED: Final = (REQUESTS, REQUEST_SECONDS, VERDICTS, CHECKS, HAPPENINGS, TOUCHED, TO_LIVE)
+NOTIFICATIONS: Final = Measured(
+    "promotion_notifications", "Tries to notify a receiver, by what came of them.", ("receiver", "result")
+)
+COUNTED: Final = (REQUESTS, REQUEST_SECONDS, VERDICTS, CHECKS, HAPPENINGS, TOUCHED, TO_LIVE, NOTIFICATIONS)
 
 TOKEN: Final = "token"  # noqa: S105 - the account of a bot that has a token
 

@@ -20,7 +20,6 @@ from bot.gateways.redis_connection import PREFIX, asked_of_redis
 DUE: Final = f"{PREFIX}outbox"  # sorted set: message id -> when it is due
 MESSAGES: Final = f"{PREFIX}outbox:messages"  # hash: message id -> the message
 TRIES: Final = f"{PREFIX}outbox:tries"  # hash: message id -> how often it was tried
-DROPPED: Final = f"{PREFIX}outbox:dropped"  # how many were given up
 _TOLD: Final = f"{PREFIX}told:"  # a string for each message, for as long as it is not sent again
 _MOST: Final = 1000  # messages that wait; the oldest give way
 _REMEMBERED: Final = 7 * 86_400  # seconds
@@ -29,17 +28,16 @@ MOST_TRIES: Final = 10  # about an hour and a half
 _LONGEST: Final = 900.0  # seconds between two tries
 
 _PUT = """
-if not redis.call('SET', KEYS[4], '1', 'NX', 'EX', ARGV[4]) then return 0 end
+if not redis.call('SET', KEYS[4], '1', 'NX', 'EX', ARGV[4]) then return {} end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
 local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[5])
-if over > 0 then
-  local oldest = redis.call('ZPOPMIN', KEYS[1], over)
-  for i = 1, #oldest, 2 do
-    redis.call('HDEL', KEYS[2], oldest[i]); redis.call('HDEL', KEYS[3], oldest[i]); redis.call('INCR', KEYS[5])
-  end
+if over <= 0 then return {} end
+local gone, oldest = {}, redis.call('ZPOPMIN', KEYS[1], over)
+for i = 1, #oldest, 2 do
+  redis.call('HDEL', KEYS[2], oldest[i]); redis.call('HDEL', KEYS[3], oldest[i]); table.insert(gone, oldest[i])
 end
-return 1
+return gone
 """
 _TAKE = """
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)
@@ -67,15 +65,20 @@ class Outbox:
         self._put = connection.register_script(_PUT) if connection is not None else None
         self._take = connection.register_script(_TAKE) if connection is not None else None
 
-    def put(self, receiver: str, happening_id: str, body: dict[str, Any]) -> None:
-        """Have something sent, unless it was told before; what cannot be written down is not told."""
+    def put(self, receiver: str, happening_id: str, body: dict[str, Any]) -> tuple[str, ...]:
+        """Have something sent, unless it was told before; what cannot be written down is not told.
+
+        Returns the receivers of what waited longest and gave way to it, one for each message.
+        """
         if self._put is None:
-            return
+            return ()
         message = f"{receiver}:{happening_id}"
-        keys = [DUE, MESSAGES, TRIES, f"{_TOLD}{message}", DROPPED]
+        keys = [DUE, MESSAGES, TRIES, f"{_TOLD}{message}"]
         text = json.dumps({"receiver": receiver, "body": body})
         with suppress(PromotionError), asked_of_redis():
-            self._put(keys=keys, args=[message, text, time.time(), _REMEMBERED, _MOST])
+            gone: Any = self._put(keys=keys, args=[message, text, time.time(), _REMEMBERED, _MOST])
+            return tuple(name.decode().partition(":")[0] for name in gone)
+        return ()
 
     def take(self) -> Message | None:
         """The next message that is due, for this sender alone for a minute; None where there is none."""
@@ -101,9 +104,6 @@ class Outbox:
         """It did not; whether it is tried again, later and later."""
         if self._redis is None or message.tries >= MOST_TRIES:
             self._remove(message.id)
-            if self._redis is not None:
-                with asked_of_redis():
-                    self._redis.incr(DROPPED)
             return False
         with asked_of_redis():
             self._redis.zadd(DUE, {message.id: time.time() + min(_LONGEST, 2.0**message.tries)}, xx=True)

@@ -22,6 +22,8 @@ from bot.domain.errors import Misconfigured
 from bot.domain.happening import Happening, HappeningKind
 from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
+from bot.gateways.measurements import NOTIFICATIONS
+from bot.gateways.measurements import read as measured_by_all
 from bot.gateways.outbox import DUE, MOST_TRIES, TRIES, Outbox
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
@@ -64,7 +66,7 @@ def told(gateways: Gateways, *happened: Happening) -> None:
 
 def send_all(gateways: Gateways) -> int:
     sent = 0
-    while send_next(gateways.settings, gateways.outbox):
+    while send_next(gateways.settings, gateways.outbox, gateways.measurements):
         sent += 1
     return sent
 
@@ -161,6 +163,20 @@ def test_a_message_waits_for_another_sender_when_one_dies(
     make_due(valkey)
     assert send_all(gateways) == 1
     assert len(receiver.came) == 1
+
+
+def test_what_came_of_each_try_is_counted(gateways: Gateways, receiver: Receiver, valkey: redis.Redis) -> None:
+    told(gateways, LIVE)
+    send_all(gateways)
+    for receiver.status in (503, 404):
+        told(gateways, replace(LIVE, occasion=str(receiver.status)))
+        send_all(gateways)
+    for number in range(1000):
+        gateways.outbox.put("webhook", f"{number:04}", {})
+    told(gateways, REFUSED)  # one waited already
+    gateways.measurements.flush()
+    counted = {sample.labels: sample.value for sample in measured_by_all(valkey)[NOTIFICATIONS]}
+    assert counted == {("webhook", "sent"): 1, ("webhook", "retried"): 1, ("webhook", "given up"): 2}
 
 
 def test_no_more_than_a_thousand_wait(gateways: Gateways, valkey: redis.Redis) -> None:
