@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +13,9 @@ from bot.domain.model_detail import VersionSeen
 from bot.domain.pipeline import After, Environment, Manual, Merge, OnAlias, OnRegistration, OnTag, Propose
 from bot.domain.windows import frozen_by, opens_at
 from policies.kinds import KINDS
-from policies.kinds.compare import CompareCheck, Direction
+from policies.kinds.base import Check
+from policies.kinds.compare import CompareCheck
+from policies.kinds.compose import Composition
 from policies.kinds.metric import MetricCheck
 from policies.policy import Policy, PolicyCheck
 from policies.verdict import Severity, Status
@@ -45,18 +47,24 @@ class RefusedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricSeen:
+    """A metric that a check names, and the bounds that every version keeps to pass it."""
+
+    name: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSeen:
-    """One check of a policy: what it asks for, and whom it refused. Bounds are those of the metric that it names."""
+    """One check of a policy: what it asks for, of which metrics, and whom it refused."""
 
     id: str
     kind: str
     asks: str
     severity: Severity
     remedy: str = ""
-    metric: str = ""
-    low: float | None = None
-    high: float | None = None
-    lower_is_better: bool = False
+    metrics: tuple[MetricSeen, ...] = ()
     refused: int = 0
     versions: tuple[RefusedVersion, ...] = ()
 
@@ -138,15 +146,26 @@ def policy_seen(path: str, policy: Policy, environments: tuple[str, ...]) -> Pol
 
 
 def _check(check: PolicyCheck) -> CheckSeen:
-    seen = CheckSeen(check.id, check.kind, KINDS[check.kind].summary, check.severity, check.remedy)
+    asks = KINDS[check.kind].summary
     match check.check:
-        case MetricCheck(name, low, high, _) as metric:
-            return replace(seen, asks=f"“{name}” is {metric.required}", metric=name, low=low, high=high)
-        case CompareCheck() as compare:
-            asks = f"“{compare.metric}” holds its own against what is live"
-            lower = compare.direction is Direction.LOWER
-            return replace(seen, asks=asks, metric=compare.metric, lower_is_better=lower)
-    return seen
+        case MetricCheck(name) as metric:
+            asks = f"“{name}” is {metric.required}"
+        case CompareCheck(metric=name):
+            asks = f"“{name}” holds its own against what is live"
+    metrics = tuple(_metrics(check.kind, check.check))
+    return CheckSeen(check.id, check.kind, asks, check.severity, check.remedy, metrics)
+
+
+def _metrics(kind: str, check: Check) -> Iterator[MetricSeen]:
+    match check:
+        case MetricCheck(name, low, high):
+            yield MetricSeen(name, low, high)
+        case CompareCheck(metric=name):
+            yield MetricSeen(name)
+        case Composition(parts):
+            for metric in (each for part in parts for each in _metrics(part.kind, part.check)):
+                # What one part of `any` asks for, a version may miss and pass.
+                yield metric if kind == "all" else MetricSeen(metric.name)
 
 
 @dataclass
@@ -191,8 +210,9 @@ def thresholds(policies: Iterable[PolicySeen]) -> Mapping[str, tuple[tuple[str, 
     found: dict[str, list[tuple[str, float, str]]] = defaultdict(list)
     for policy in policies:
         for check in policy.checks:
-            if check.metric and check.low is not None:
-                found[check.metric].append((policy.name, check.low, "at least"))
-            if check.metric and check.high is not None:
-                found[check.metric].append((policy.name, check.high, "at most"))
+            for metric in check.metrics:
+                if metric.low is not None:
+                    found[metric.name].append((policy.name, metric.low, "at least"))
+                if metric.high is not None:
+                    found[metric.name].append((policy.name, metric.high, "at most"))
     return {metric: tuple(bounds) for metric, bounds in found.items()}

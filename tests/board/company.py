@@ -14,6 +14,7 @@ from bot.domain.pull_requests import CheckState
 from bot.domain.repository_seen import (
     CheckSeen,
     EnvironmentSeen,
+    MetricSeen,
     PolicySeen,
     RefusedVersion,
     RepositorySeen,
@@ -271,8 +272,7 @@ def policies() -> tuple[PolicySeen, ...]:
         "“accuracy” is at least 0.9",
         Severity.REQUIRED,
         "Retrain on the last 90 days.",
-        "accuracy",
-        0.9,
+        (MetricSeen("accuracy", low=0.9),),
         refused=7,
         versions=(
             RefusedVersion("spam-filter", 9, "staging", ago(hours=3)),
@@ -282,10 +282,18 @@ def policies() -> tuple[PolicySeen, ...]:
     )
     lineage = CheckSeen("lineage", "lineage", "The lineage names code and data.", Severity.REQUIRED, refused=2)
     champion = CheckSeen(
-        "beats-champion", "compare", "“f1_score” holds its own against what is live", Severity.REQUIRED, "", "f1_score"
+        "beats-champion",
+        "compare",
+        "“f1_score” holds its own against what is live",
+        Severity.REQUIRED,
+        metrics=(MetricSeen("f1_score"),),
     )
     fast = CheckSeen(
-        "answers-fast", "metric", "“latency_p95_ms” is at most 50", Severity.ADVISORY, "", "latency_p95_ms", high=50.0
+        "answers-fast",
+        "metric",
+        "“latency_p95_ms” is at most 50",
+        Severity.ADVISORY,
+        metrics=(MetricSeen("latency_p95_ms", high=50.0),),
     )
     return (
         PolicySeen("policies/staging.yaml", "staging", ("staging", "canary"), (floor, lineage), 58, 9),

@@ -12,11 +12,20 @@ from bot.domain.instructions import Instruction, Said, Told
 from bot.domain.model_detail import Judged, detail, remembered
 from bot.domain.pipeline import ApprovalsWanted, Drift, Merge
 from bot.domain.pull_requests import Login
-from bot.domain.repository_seen import CheckSeen, PolicySeen, Refusals, environment_seen
+from bot.domain.repository_seen import (
+    CheckSeen,
+    MetricSeen,
+    PolicySeen,
+    Refusals,
+    environment_seen,
+    policy_seen,
+    thresholds,
+)
 from bot.domain.timeline import EventKind
 from bot.domain.versions import RegisteredModel
 from bot.domain.windows import Freeze
 from bot.domain.world import EnvironmentState, Observation, Proposal, Ruling
+from policies.policy import parse_policy
 from policies.verdict import Outcome, Severity, Status, Verdict
 from tests.domain.test_decide import NOW, PRODUCTION, STAGING, entry, evaluation, judgement, pull, version, world
 
@@ -152,6 +161,35 @@ def test_refusals_are_counted_of_the_last_ninety_days() -> None:
     told = counted.of(policy)
     assert (told.judged, told.refused) == (1, 1)
     assert [r.model for r in told.checks[0].versions] == ["m"]
+
+
+def test_bounds_are_known_that_every_version_keeps() -> None:
+    text = """
+apiVersion: promotion-bot/v1
+kind: Policy
+name: p
+checks:
+  - {id: f1, metric: {name: f1, between: [0.8, 0.99]}}
+  - {id: better, compare: {metric: auc, to: champion, tolerance: 0.01}}
+  - id: parts
+    all:
+      - {metric: {name: accuracy, at_least: 0.9}}
+      - any:
+          - {metric: {name: latency, at_most: 50}}
+          - {metric: {name: size, at_most: 9}}
+  - {id: never, not: {metric: {name: bias, at_least: 0.2}}}
+"""
+    seen = policy_seen("p.yaml", parse_policy(text.encode(), "p.yaml"), ("staging",))
+    assert [check.metrics for check in seen.checks] == [
+        (MetricSeen("f1", 0.8, 0.99),),
+        (MetricSeen("auc"),),
+        (MetricSeen("accuracy", 0.9), MetricSeen("latency"), MetricSeen("size")),
+        (),
+    ]
+    assert thresholds([seen]) == {
+        "f1": (("p", 0.8, "at least"), ("p", 0.99, "at most")),
+        "accuracy": (("p", 0.9, "at least"),),
+    }
 
 
 def test_an_environments_rules_are_said_in_words() -> None:

@@ -58,7 +58,7 @@ def chart(
     there = {name for version in versions for name in version.metrics}
     if not there:
         return None
-    named = [c.metric for policy in reversed(policies) for c in policy.checks if c.metric in there]
+    named = [m.name for policy in reversed(policies) for c in policy.checks for m in c.metrics if m.name in there]
     metrics = tuple(dict.fromkeys((*named, *sorted(there))))
     metric = wanted if wanted in there else metrics[0]
     points = tuple(
