@@ -12,6 +12,7 @@ import redis
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
+from tests.browser import chromium  # noqa: F401 - one for all: a process can run one driver only
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nnot a real one\n-----END RSA PRIVATE KEY-----"
 

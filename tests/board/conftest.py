@@ -18,7 +18,6 @@ from bot.gateways.redis_connection import connect
 from bot.settings import Needs, Secret, load_settings
 from bot.web.app import create_app
 from tests.board import company
-from tests.browser import chromium  # noqa: F401
 
 
 class _Quiet(WSGIRequestHandler):

@@ -6,7 +6,6 @@ import pytest
 
 from bot.gateways.embedded_redis import embedded_redis
 from bot.settings import Secret
-from tests.browser import chromium  # noqa: F401
 from tests.services import mlflow_server
 
 
