@@ -228,6 +228,12 @@ def test_a_worker_is_always_there_since_the_scheduler_lives_in_it() -> None:
         manifests(with_values(example("app"), "worker.replicas", 0))
 
 
+@pytest.mark.parametrize("taken_away", ["web", "worker.autoscaling", "config.github", "metrics.prometheusRule"])
+def test_a_part_that_is_set_to_null_is_named(taken_away: str) -> None:
+    with pytest.raises(helm_python.HelmValuesError, match=re.escape(taken_away.rpartition(".")[2])):
+        manifests(with_values(example("app"), taken_away, None))
+
+
 @pytest.mark.parametrize(("name", "role"), [("app", "web"), ("hpa", "worker")])
 def test_an_autoscaler_is_not_fought_by_a_number_of_replicas(name: str, role: str) -> None:
     found = manifests(example(name))
