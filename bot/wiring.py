@@ -20,6 +20,7 @@ from bot.gateways.github.repository import Repository
 from bot.gateways.measurements import Measurements
 from bot.gateways.mlflow_api import preload as preload_registry
 from bot.gateways.outbox import Outbox
+from bot.gateways.receivers import receivers_of
 from bot.gateways.redis_connection import connect
 from bot.gateways.registry import Registry
 from bot.settings import Secret, Settings, is_installation_token
@@ -40,9 +41,9 @@ class Gateways:
         return Measurements(self.cache.connection)
 
     @cached_property
-    def outbox(self) -> Outbox:
-        """Where notifications wait to be sent."""
-        return Outbox(self.cache.connection)
+    def outboxes(self) -> tuple[Outbox, ...]:
+        """Where notifications wait to be sent, one for each receiver."""
+        return tuple(Outbox(self.cache.connection, receiver) for receiver in receivers_of(self.settings))
 
     @cached_property
     def registry(self) -> Registry:

@@ -1,4 +1,4 @@
-"""The process that sends notifications: nobody waits for it, and it waits for nobody but the receivers."""
+"""The process that sends notifications to one receiver: nobody waits for it, and it waits for nobody else."""
 
 from __future__ import annotations
 
@@ -21,18 +21,13 @@ _POLL: Final = 1.0  # seconds between looks at the outbox
 _PATIENCE: Final = 30.0  # seconds for one message, however slowly its receiver talks
 
 
-def is_wanted(settings: Settings) -> bool:
-    """Whether anybody is to be notified."""
-    return settings.notify_slack_url is not None or settings.notify_webhook_url is not None
-
-
-def run_notifier(settings: Settings, patience: float = _PATIENCE) -> None:
-    """Send what is due until told to stop; `patience` are the seconds that one message may take."""
+def run_notifier(settings: Settings, receiver: str, patience: float = _PATIENCE) -> None:
+    """Send what is due to one receiver until told to stop; `patience` are the seconds that one message may take."""
     stopped = threading.Event()
     signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
     connection = connect(settings.redis_url) if settings.redis_url is not None else None
-    outbox, measured = Outbox(connection), Measurements(connection)
+    outbox, measured = Outbox(connection, receiver), Measurements(connection)
     while not stopped.is_set():
         try:
             signal.setitimer(signal.ITIMER_REAL, patience)
@@ -58,14 +53,14 @@ def send_next(settings: Settings, outbox: Outbox, measured: Measurements) -> boo
     message = outbox.take()
     if message is None:
         return False
-    measured.count(NOTIFICATIONS, message.receiver, _send(settings, outbox, message))
+    measured.count(NOTIFICATIONS, outbox.receiver, _send(settings, outbox, message))
     return True
 
 
 def _send(settings: Settings, outbox: Outbox, message: Message) -> str:
     """Try once; what came of it."""
     try:
-        post(settings, message.receiver, message.id, message.body)
+        post(settings, outbox.receiver, message.id, message.body)
     except Refused as refusal:
         log.error("notification %s is given up: %s", message.id, refusal)
         outbox.sent(message)

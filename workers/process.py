@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import ForkContext, ForkProcess
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
@@ -26,11 +27,12 @@ from bot.domain.errors import Misconfigured, PromotionError, Unreachable
 from bot.domain.keys import RepositoryKey, Urgency, dump_key, parse_key
 from bot.gateways.parent_process import end_with
 from bot.gateways.queue import RQ_QUEUES, Claimed, WorkQueue
+from bot.gateways.receivers import receivers_of
 from bot.gateways.redis_connection import asked_of_redis, connect_waiting
 from bot.settings import Settings
 from workers.alive import worker_name
 from workers.execution import TookTooLong, gateways_of, give_back, open_queue
-from workers.notifier import is_wanted, run_notifier
+from workers.notifier import run_notifier
 from workers.queued_job import ENTRY, JOB_LIMIT, KEEP_FAILURE, KEEP_RESULT, QueuedLook
 
 log = logging.getLogger("promotion-bot.worker")
@@ -270,8 +272,8 @@ def add_workers(supervisor: Supervisor, settings: Settings, workers: int) -> Non
     """Run the scheduler and `workers` RQ workers; what is slow to import is imported once, before they fork."""
     export(settings)
     supervisor.add("scheduler", lambda: run_scheduler(settings))
-    if is_wanted(settings):
-        supervisor.add("notifier", lambda: run_notifier(settings))
+    for receiver in receivers_of(settings):
+        supervisor.add(f"notifier-{receiver}", partial(run_notifier, settings, receiver))
     wiring.preload()
     importlib.import_module(LOOKS)
     for number in range(workers):

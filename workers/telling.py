@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from bot.comments.notifications import slack_text
 from bot.domain.actions import Action, StoreVerdict
@@ -52,17 +51,13 @@ def _notify(gateways: Gateways, happening: Happening, now: datetime) -> None:
     if happening.kind not in settings.notify_events:
         return
     url = page_of(settings.github_api_url, happening)
-    if settings.notify_slack_url is not None:
-        said = {"text": slack_text(happening, url), "unfurl_links": False, "unfurl_media": False}
-        _write_down(gateways, SLACK, happening.id, said)
-    if settings.notify_webhook_url is not None:
-        said = {**happening.to_dict(), "at": now.isoformat(timespec="seconds"), "url": url}
-        _write_down(gateways, WEBHOOK, happening.id, said)
-
-
-def _write_down(gateways: Gateways, receiver: str, happening_id: str, body: dict[str, Any]) -> None:
-    for crowded_out in gateways.outbox.put(receiver, happening_id, body):
-        gateways.measurements.count(NOTIFICATIONS, crowded_out, "given up")
+    bodies = {
+        SLACK: {"text": slack_text(happening, url), "unfurl_links": False, "unfurl_media": False},
+        WEBHOOK: {**happening.to_dict(), "at": now.isoformat(timespec="seconds"), "url": url},
+    }
+    for outbox in gateways.outboxes:
+        for _crowded_out in range(outbox.put(happening.id, bodies[outbox.receiver])):
+            gateways.measurements.count(NOTIFICATIONS, outbox.receiver, "given up")
 
 
 def page_of(api_url: str, happening: Happening) -> str:

@@ -19,6 +19,12 @@ WEBHOOK: Final = "webhook"
 _TIMEOUT: Final = 10  # seconds
 
 
+def receivers_of(settings: Settings) -> tuple[str, ...]:
+    """Who is to be notified."""
+    addresses = {SLACK: settings.notify_slack_url, WEBHOOK: settings.notify_webhook_url}
+    return tuple(receiver for receiver, address in addresses.items() if address is not None)
+
+
 def post(settings: Settings, receiver: str, message_id: str, body: dict[str, Any]) -> None:
     """Send one message to the address in the settings and to no other: what it answers is not followed, or read.
 

@@ -24,13 +24,14 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.measurements import NOTIFICATIONS
 from bot.gateways.measurements import read as measured_by_all
-from bot.gateways.outbox import DUE, MOST_TRIES, TRIES, Outbox
+from bot.gateways.outbox import MOST_TRIES, Outbox
+from bot.gateways.receivers import SLACK, WEBHOOK, receivers_of
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
 from bot.wiring import Gateways
 from tests.conftest import wait_until
 from tests.receiver import Receiver, receiving
-from workers.notifier import is_wanted, run_notifier, send_next
+from workers.notifier import run_notifier, send_next
 from workers.telling import page_of, tell
 
 LIVE = Happening(HappeningKind.LIVE, "acme/models", "fraud", "production", 3, "c1", (), 7, "bob")
@@ -66,9 +67,13 @@ def told(gateways: Gateways, *happened: Happening) -> None:
 
 def send_all(gateways: Gateways) -> int:
     sent = 0
-    while send_next(gateways.settings, gateways.outbox, gateways.measurements):
-        sent += 1
+    for outbox in gateways.outboxes:
+        while send_next(gateways.settings, outbox, gateways.measurements):
+            sent += 1
     return sent
+
+
+DUE, TRIES = Outbox(None, WEBHOOK).due, Outbox(None, WEBHOOK).tries
 
 
 def make_due(valkey: redis.Redis) -> None:
@@ -157,9 +162,10 @@ def test_a_message_waits_for_another_sender_when_one_dies(
     gateways: Gateways, receiver: Receiver, valkey: redis.Redis
 ) -> None:
     told(gateways, LIVE)
-    taken = gateways.outbox.take()
+    (outbox,) = gateways.outboxes
+    taken = outbox.take()
     assert taken is not None
-    assert gateways.outbox.take() is None  # it is somebody's for a minute
+    assert outbox.take() is None  # it is somebody's for a minute
     make_due(valkey)
     assert send_all(gateways) == 1
     assert len(receiver.came) == 1
@@ -171,8 +177,9 @@ def test_what_came_of_each_try_is_counted(gateways: Gateways, receiver: Receiver
     for receiver.status in (503, 404):
         told(gateways, replace(LIVE, occasion=str(receiver.status)))
         send_all(gateways)
+    (outbox,) = gateways.outboxes
     for number in range(1000):
-        gateways.outbox.put("webhook", f"{number:04}", {})
+        outbox.put(f"{number:04}", {})
     told(gateways, REFUSED)  # one waited already
     gateways.measurements.flush()
     counted = {sample.labels: sample.value for sample in measured_by_all(valkey)[NOTIFICATIONS]}
@@ -180,15 +187,16 @@ def test_what_came_of_each_try_is_counted(gateways: Gateways, receiver: Receiver
 
 
 def test_no_more_than_a_thousand_wait(gateways: Gateways, valkey: redis.Redis) -> None:
+    (outbox,) = gateways.outboxes
     for number in range(1010):
-        gateways.outbox.put("webhook", f"{number:04}", {})
+        outbox.put(f"{number:04}", {})
     assert valkey.zcard(DUE) == 1000
     assert valkey.zrank(DUE, "webhook:1009") is not None
 
 
 def test_what_somebody_else_put_there_is_let_go(valkey: redis.Redis) -> None:
     valkey.zadd(DUE, {"junk": 0})
-    assert Outbox(valkey).take() is None
+    assert Outbox(valkey, WEBHOOK).take() is None
     assert valkey.zcard(DUE) == 0
 
 
@@ -236,8 +244,8 @@ def test_the_process_sends_what_is_written_down_and_ends_when_told(
     gateways: Gateways, receiver: Receiver, valkey_url: Secret
 ) -> None:
     known = replace(gateways.settings, redis_url=valkey_url)
-    assert is_wanted(known)
-    process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(known,))
+    assert receivers_of(known) == (WEBHOOK,)
+    process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(known, WEBHOOK))
     process.start()
     try:
         told(gateways, LIVE, REFUSED)
@@ -271,19 +279,25 @@ def talking_for_ever() -> Iterator[str]:
         thread.join()
 
 
-def test_a_receiver_that_never_ends_does_not_keep_the_others_from_hearing(
+def test_a_receiver_that_never_ends_is_given_its_time_and_keeps_nobody_else_from_hearing(
     gateways: Gateways, receiver: Receiver, valkey: redis.Redis, valkey_url: Secret
 ) -> None:
+    tries = Outbox(None, SLACK).tries
     with talking_for_ever() as address:
         gateways.settings = replace(gateways.settings, redis_url=valkey_url, notify_slack_url=Secret(address))
         told(gateways, LIVE)
-        assert valkey.zrange(DUE, 0, 0) == [f"slack:{LIVE.id}".encode()]
-        process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(gateways.settings, 0.5))
-        process.start()
+        fork = multiprocessing.get_context("fork")
+        processes = [
+            fork.Process(target=run_notifier, args=(gateways.settings, name, 0.5))
+            for name in receivers_of(gateways.settings)
+        ]
+        for process in processes:
+            process.start()
         try:
             wait_until(lambda: len(receiver.came) == 1, "the other one hears")
-            wait_until(lambda: int(valkey.hget(TRIES, f"slack:{LIVE.id}") or 0) >= 2, "it is tried again")
+            wait_until(lambda: int(valkey.hget(tries, f"slack:{LIVE.id}") or 0) >= 2, "it is tried again")
         finally:
-            process.terminate()
-            process.join(20)
-    assert process.exitcode == 0
+            for process in processes:
+                process.terminate()
+                process.join(20)
+    assert [process.exitcode for process in processes] == [0, 0]
