@@ -107,7 +107,7 @@ def test_a_policy_says_whom_it_refused(told: House) -> None:
     (seen,) = queue_of(told).details.repositories([told.repository.repo.full_name])
     staging = next(policy for policy in seen.policies if policy.name == "staging")
     floor = next(check for check in staging.checks if check.id == "accuracy-floor")
-    assert (staging.judged, staging.refused, floor.refused, floor.low) == (3, 1, 1, 0.92)
+    assert (staging.judged, staging.refused, floor.refused, floor.metrics[0].low) == (3, 1, 1, 0.92)
     assert [(v.model, v.version) for v in floor.versions] == [(told.model, 2)]
 
 
