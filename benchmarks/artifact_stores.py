@@ -27,6 +27,7 @@ from bot.gateways.artifacts.download import Download, Existing, download
 from bot.gateways.artifacts.opening import open_place
 from bot.gateways.registry import Registry
 from bot.sandbox.mlflow_server import MlflowServer
+from tests.memory import peak_memory
 from tests.stores.emulators import EMULATORS, NotInstalled
 
 MEGABYTES = int(os.environ.get("BENCHMARK_MEGABYTES", "1000"))
@@ -245,19 +246,13 @@ def _read(kind: str, uri: str) -> None:
             case "download":
                 download(Download("the model", artifacts.files(version)), target, Existing.STAYS)
         seconds, processor = time.perf_counter() - started, _processor() - worked
-        print(json.dumps({"seconds": seconds, "processor": processor, "peak": _peak()}), flush=True)
+        print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak_memory()}), flush=True)
 
 
 def _processor() -> float:
     """Seconds that this process and those that it started were on a processor; the store's are not in it."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
-
-
-def _peak() -> int:
-    """Bytes; of this program alone, where `getrusage` begins with what the process that started it had."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from urllib.request import url2pathname
 from bot.gateways.artifacts import Artifacts
 from bot.gateways.registry import Registry
 from bot.gateways.scan import scan_directory
+from tests.memory import peak_memory
 
 SIZE = 2 * 2**30  # bytes
 
@@ -92,8 +92,7 @@ def _measure(folder: str) -> None:
     found = scan_directory(next(Path(folder).glob("artifacts/*/artifacts/model")), digest.files)
     ended = time.perf_counter()
     assert found == (), found
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"digest": between - started, "scan": ended - between, "peak": peak}))
+    print(json.dumps({"digest": between - started, "scan": ended - between, "peak": peak_memory()}))
 
 
 if __name__ == "__main__":

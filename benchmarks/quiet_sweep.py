@@ -8,7 +8,6 @@ merged, the others were adopted.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from bot.domain.keys import RepositoryKey, Urgency
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
+from tests.memory import peak_memory
 from tests.services import mlflow_server
 from tests.simulation.fleet import ENVIRONMENTS, REPOSITORY, VERSIONS, Deployed, MlflowPages, deployed, model_name
 from workers.desk import Desk
@@ -155,7 +155,7 @@ def _measure(models: int, mlflow_url: str) -> None:
         queue = WorkQueue(connect(redis_url))
         before = psutil.Process().memory_info().rss / 2**20
         first, quiet = _sweep(fleet, queue), _sweep(fleet, queue)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_memory() / 2**20
         print(json.dumps({"first": asdict(first), "quiet": asdict(quiet), "before": before, "peak": peak}))
 
 
