@@ -42,8 +42,8 @@ def configure(wanted: LogFormat | None = None, stream: TextIO | None = None) -> 
     handler = logging.StreamHandler(target)
     handler.setFormatter(_Json() if form is LogFormat.JSON else _Text())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Clients that log requests would log what is in their URLs.
-    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker"):
+    # Clients that log requests would log what is in their URLs; the picture library tells of its fonts.
+    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

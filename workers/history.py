@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.domain import naming
 from bot.domain.manifest import Entry
+from bot.domain.plain import moment_text
 from bot.domain.versions import RegisteredModel
 from policies.documents import InvalidDocument
 from workers.repository_view import RepositoryView
@@ -41,7 +42,7 @@ class Promotion:
             "release": self.after.release if self.after else None,
             "digest": self.after.digest if self.after else None,
             "commit": self.commit,
-            "at": self.at.isoformat(),
+            "at": moment_text(self.at),
             "by": self.by,
             "message": self.message,
             "status": self.status,

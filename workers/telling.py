@@ -10,6 +10,7 @@ from bot.comments.notifications import slack_text
 from bot.domain.actions import Action, StoreVerdict
 from bot.domain.github_app import site_of
 from bot.domain.happening import Happening, HappeningKind
+from bot.domain.plain import moment_text
 from bot.gateways.measurements import CHECKS, HAPPENINGS, NOTIFICATIONS, TO_LIVE, TOUCHED, VERDICTS
 from bot.gateways.receivers import SLACK, WEBHOOK
 from bot.logs import about
@@ -53,7 +54,7 @@ def _notify(gateways: Gateways, happening: Happening, now: datetime) -> None:
     url = page_of(settings.github_api_url, happening)
     bodies = {
         SLACK: {"text": slack_text(happening, url), "unfurl_links": False, "unfurl_media": False},
-        WEBHOOK: {**happening.to_dict(), "at": now.isoformat(timespec="seconds"), "url": url},
+        WEBHOOK: {**happening.to_dict(), "at": moment_text(now), "url": url},
     }
     for outbox in gateways.outboxes:
         for _crowded_out in range(outbox.put(happening.id, bodies[outbox.receiver])):

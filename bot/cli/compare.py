@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command("compare", help="Two versions of a model side by side.")
 @click.argument("model")
-@click.argument("before", type=click.IntRange(1))
-@click.argument("after", type=click.IntRange(1))
+@click.argument("before", type=options.version)
+@click.argument("after", type=options.version)
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the metrics to a PNG file as well.")
 @output.as_json

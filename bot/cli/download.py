@@ -38,7 +38,7 @@ class Which:
 @click.argument("model")
 @click.option("--environment", help="What the manifest names for an environment.")
 @click.option("--stage", help="The newest version in a stage of the registry.")
-@click.option("--version", "number", type=click.IntRange(1), help="A version.")
+@click.option("--version", "number", type=options.version, help="A version.")
 @click.option("--alias", help="What an alias of the registry points at.")
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="The directory to make.")
 @click.option("--from", "copies", metavar="URI", help="A second store that `sync` filled, instead of MLflow.")

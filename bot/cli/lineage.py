@@ -16,7 +16,7 @@ _MOST_SHOWN: Final = 20  # of a long family; `--json` has them all
 
 @click.command("lineage", help="Where a version comes from: data, code, run; where it went; its parents and siblings.")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=options.version)
 @output.as_json
 def command(model: str, version: int, as_json: bool) -> None:
     """Print a version's lineage as a tree."""

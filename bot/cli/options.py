@@ -13,7 +13,16 @@ import click
 
 from bot import logs
 from bot.domain.errors import Misconfigured
+from bot.domain.versions import version_number
 from bot.settings import Needs, Settings, load_settings
+
+
+def version(text: str) -> int:
+    """The type of an argument or option that is a version of a model: 7 or v7."""
+    try:
+        return version_number(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def address(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ import click
 from bot.cli import EXIT_REFUSED, EXIT_USAGE, options
 from bot.domain.backtest import Difference, counted
 from bot.domain.errors import Refused
+from bot.domain.plain import moment_text
 from bot.settings import Needs, Settings
 from policies.verdict import Outcome, Severity, Status
 
@@ -184,7 +185,7 @@ def _wrong(result: CaseResult, name: str, expected: Status, found: Status) -> st
 
 @command.command("explain")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=options.version)
 @click.option("--environment", help="The environment to judge for.  [default: each]")
 @click.option("--repository", help="The deploy repository.  [default: the one that owns the model]")
 @_as_json
@@ -308,7 +309,7 @@ def _row(row: Backtested) -> dict[str, Any]:
         "model": row.model,
         "version": row.version,
         "environment": row.environment,
-        "registered_at": row.registered_at.isoformat(),
+        "registered_at": moment_text(row.registered_at),
         "then": row.then.value if row.then else None,
         "difference": row.difference.value,
         "verdict": row.verdict.to_dict(),

@@ -35,9 +35,7 @@ def command(
 ) -> None:
     """Propose a version as the person whose token GITHUB_TOKEN is."""
     model, at, said = subject.rpartition("@")
-    model, number = (model, said.removeprefix("v")) if at else (subject, "")
-    if number and not number.isdecimal():
-        raise click.UsageError(f"“{number}” is not a version; expected MODEL or MODEL@VERSION")
+    model, number = (model, options.version(said)) if at else (subject, None)
     settings = options.prepared(Needs.GITHUB | Needs.REGISTRY)
     from bot.wiring import without_queue
     from workers.own_token import promote
@@ -45,7 +43,7 @@ def command(
 
     gateways = without_queue(settings)
     view = view_of(gateways, repository, model)
-    pull = promote(view, registered(gateways, model), int(number) if number else None, environment)
+    pull = promote(view, registered(gateways, model), number, environment)
     tell(view, pull, wait=wait, timeout=timeout, as_json=as_json)
 
 

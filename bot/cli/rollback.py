@@ -12,7 +12,7 @@ from bot.settings import Needs
 @click.command("rollback", help="Open the pull request that goes back, under your own GITHUB_TOKEN.")
 @click.argument("model")
 @click.option("--environment", "--in", required=True, help="The environment.")
-@click.option("--to", "version", type=click.IntRange(1), help="The version.  [default: the one before]")
+@click.option("--to", "version", type=options.version, help="The version.  [default: the one before]")
 @output.repository
 @wait
 @timeout

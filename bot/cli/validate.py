@@ -13,7 +13,7 @@ from policies.verdict import Status
 
 @click.command("validate", help="What an environment's policy says of a version; exit code 1 unless it passes.")
 @click.argument("model")
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=options.version)
 @click.option("--environment", required=True, help="The environment to judge for.")
 @output.repository
 @output.as_json

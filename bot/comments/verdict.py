@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
+from bot.domain.plain import moment_text
 from bot.domain.world import Evaluation
 
 
@@ -18,7 +19,7 @@ def record(model: str, environment: str, evaluation: Evaluation, at: datetime) -
         "version": entry.version,
         "digest": entry.digest,
         "environment": environment,
-        "at": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "at": moment_text(at),
         "policy_blob": evaluation.policy,
         "pipeline_blob": evaluation.pipeline,
         "champion": {"version": champion.version, "digest": champion.digest} if champion else None,

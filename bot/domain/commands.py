@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Final
 
 from bot.domain.errors import Refused
+from bot.domain.versions import version_number
 from policies.documents import did_you_mean
 
 MOST_COMMANDS: Final = 20  # in one comment
 _WORD = re.compile(r'(?:"[^"]*"|\S)+')
-_VERSION = re.compile(r"[vV]?(\d{1,9})", re.ASCII)
 # What is copied from one of the bot's answers may hold a space of no width, which keeps names from being mentions.
 INVISIBLE: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 _LIKE_A_COMMAND = re.compile(rf"(?:^|[\s{INVISIBLE}])/[A-Za-z]")
@@ -169,10 +169,10 @@ class _Words:
 
     def version(self, text: str) -> int:
         """The number of a version, with or without its v."""
-        found = _VERSION.fullmatch(text)
-        if found is None:
-            raise self.wrong(f"“{text}” is not a version such as 7 or v7")
-        return int(found[1])
+        try:
+            return version_number(text)
+        except ValueError as error:
+            raise self.wrong(str(error)) from None
 
     def subject(self, text: str) -> tuple[str, int | None]:
         """`MODEL` or `MODEL@VERSION`."""

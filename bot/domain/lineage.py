@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bot.domain.plain import moment_text
 from bot.domain.versions import ModelVersion, RegisteredModel
 from policies.evidence import Run, VersionEvidence
 
@@ -107,7 +108,7 @@ class Lineage:
             "code": dict(self.origin.code),
             "run": self._run(),
             "version": {
-                "registered": version.created_at.isoformat(),
+                "registered": moment_text(version.created_at),
                 "stage": version.stage,
                 "aliases": list(self.aliases),
                 "release": version.tags.get("promotion.release"),

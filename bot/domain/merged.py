@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bot.domain import naming
 from bot.domain.actions import (
@@ -36,6 +36,7 @@ from bot.domain.candidates import patience
 from bot.domain.carriers import carrier_of, wanted_stages
 from bot.domain.keys import ModelKey, PullRequestKey
 from bot.domain.manifest import Entry
+from bot.domain.plain import moment_text
 from bot.domain.versions import ModelVersion
 from bot.domain.world import Change, ChangeKind, Completion, EnvironmentState, Judgement, Observation, Ruling
 
@@ -266,7 +267,7 @@ def _record_on_version(
         f"{prefix}.pr": str(judgement.pull_request or ""),
         f"{prefix}.digest": entry.digest,
         f"{prefix}.policy": judgement.policy,
-        f"{prefix}.at": f"{judgement.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{prefix}.at": moment_text(judgement.at),
         f"{prefix}.by": judgement.by,
         f"{prefix}.commit": judgement.commit,
     }

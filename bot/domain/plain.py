@@ -61,7 +61,7 @@ def _writer(kind: Any) -> _Write:  # noqa: ANN401 - a type or a part of an annot
         return lambda value: value.value
     if isinstance(kind, type) and issubclass(kind, str):
         return _text
-    return _moment_text if kind is datetime else lambda value: value
+    return moment_text if kind is datetime else lambda value: value
 
 
 def _text(value: str) -> str:
@@ -71,7 +71,8 @@ def _text(value: str) -> str:
     return cut.encode("utf-8", "replace").decode()  # half a character cannot be written
 
 
-def _moment_text(value: datetime) -> str:
+def moment_text(value: datetime) -> str:
+    """A moment as whatever the product writes for machines has it: in UTC, by the second, `2026-11-25T14:53:11Z`."""
     return f"{value.astimezone(UTC).isoformat()[:19]}Z"
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+_NUMBER: Final = re.compile(r"[vV]?([1-9]\d{0,8})", re.ASCII)
 
 
 class VersionStatus(StrEnum):
@@ -54,6 +57,14 @@ class RegisteredModel:
     def version(self, number: int) -> ModelVersion | None:
         """The version of that number; None if it was never registered or is deleted."""
         return next((version for version in self.versions if version.version == number), None)
+
+
+def version_number(text: str) -> int:
+    """The number that a person writes as 7 or v7; raises ValueError that says so."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"“{text}” is not a version such as 7 or v7")
+    return int(found[1])
 
 
 def copied_version(source: str) -> tuple[str, int] | None:

@@ -51,6 +51,23 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...]) -> None:
     assert promotion_bot(*arguments).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lineage", "churn", "x"),
+        ("compare", "churn", "v1", "0"),
+        ("validate", "churn", "0", "--environment", "staging"),
+        ("download", "churn", "--version", "1.4", "--to", "model"),
+        ("rollback", "churn", "--in", "production", "--to", "9999999999"),
+        ("promote", "churn@"),
+    ],
+)
+def test_what_is_no_version_is_2_and_said(arguments: tuple[str, ...]) -> None:
+    done = promotion_bot(*arguments)
+    assert done.returncode == 2
+    assert "is not a version such as 7 or v7" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["up", "web", "worker"])
 def test_missing_settings_are_2_and_named(command: str) -> None:
     done = promotion_bot(command)
