@@ -23,7 +23,6 @@ case "${1-}" in
   -*) usage >&2 && exit 2 ;;
 esac
 (($# <= 1)) || { usage >&2 && exit 2; }
-remote=${1:-../dvc-storage}
 
 for program in git dvc python; do
   command -v "$program" >/dev/null || fail "the program $program is missing: pip install -r requirements.txt"
@@ -37,16 +36,28 @@ top=$(git rev-parse --show-toplevel 2>/dev/null || true)
 dvc config core.analytics false
 dvc config core.autostage true
 # Credentials belong into .dvc/config.local, which git ignores: dvc remote modify --local storage …
-dvc remote list | grep -q '^storage\s' || dvc remote add --quiet --default storage "$remote"
+known=$(dvc config remote.storage.url 2>/dev/null || true) # a directory by its whole path
+if [[ -z $known ]]; then
+  dvc remote add --quiet --default storage "${1:-../dvc-storage}"
+elif (($#)) && [[ $1 != "$known" && $(realpath "$1" 2>/dev/null) != "$known" ]]; then
+  fail "DVC's remote is $known already; to move it: dvc remote modify storage url …, then dvc push"
+fi
 git rev-parse --verify --quiet HEAD >/dev/null && added=(.dvc .dvcignore) || added=(.)
 git add "${added[@]}"
 git diff --cached --quiet || git commit --quiet --message "Training code, with DVC for data and models"
 
-if ! git rev-parse --verify --quiet refs/tags/data-v1.0 >/dev/null; then
-  python dataset.py --rows 450
+pointer=data/dataset.csv.dvc
+if ! git cat-file -e "HEAD:$pointer" 2>/dev/null; then
+  [[ -e $pointer ]] || python dataset.py --rows 450
   dvc add --quiet data/dataset.csv
-  git commit --quiet --message "Data 1.0: the first 450 patients"
-  git tag --annotate data-v1.0 --message "The first 450 patients"
+  git add "$pointer"
+  git commit --quiet --message "Data 1.0: the first 450 patients" -- "$pointer"
+fi
+if ! git rev-parse --verify --quiet refs/tags/data-v1.0 >/dev/null; then
+  [[ $(git rev-parse --is-shallow-repository) == false ]] ||
+    fail "the tag data-v1.0 is not in this clone, nor is its commit: git fetch --unshallow --tags"
+  first=$(git log --diff-filter=A --format=%H -- "$pointer" | tail -n 1)
+  git tag --annotate data-v1.0 --message "The first 450 patients" "$first"
 fi
 dvc push --quiet
-echo "ready: data-v1.0 is in git and in $(dvc remote list | awk '$1 == "storage" { print $2 }'); next: dvc repro"
+echo "ready: data-v1.0 is in git and in $(dvc config remote.storage.url); next: dvc repro"

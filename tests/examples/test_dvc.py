@@ -104,6 +104,48 @@ def test_setting_up_twice_changes_nothing(history: Training) -> None:
     assert said.startswith("ready: data-v1.0 is in git")
 
 
+def test_setting_up_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    """Between the commit and its tag, or before the commit; as after a push that the remote refused."""
+    training = copied(tmp_path / "copy", "")
+    training.ok("./setup-dvc.sh", "../dvc-storage")
+    commit = training.git("rev-parse", "data-v1.0^{commit}")
+    training.git("tag", "--delete", "data-v1.0")
+    training.ok("./setup-dvc.sh", "../dvc-storage")
+    assert training.git("rev-parse", "data-v1.0^{commit}") == commit
+    training.git("tag", "--delete", "data-v1.0")
+    training.git("reset", "--soft", "HEAD~")
+    training.ok("./setup-dvc.sh")
+    assert training.git("show", "--format=", "--name-only", "data-v1.0^{commit}") == "data/dataset.csv.dvc"
+
+
+def test_setting_up_a_clone_without_tags_keeps_its_data(history: Training, tmp_path: Path) -> None:
+    storage = history.folder.parent / "dvc-storage"
+
+    def cloned(*options: str) -> Training:
+        folder = tmp_path / f"clone{len(options)}"
+        git(tmp_path, "clone", "--quiet", "--no-tags", *options, f"file://{history.folder}", str(folder))
+        clone = Training(folder, "")
+        clone.ok("dvc", "remote", "modify", "--local", "storage", "url", str(storage))
+        return clone
+
+    clone = cloned()
+    head = clone.git("rev-parse", "HEAD")
+    clone.ok("dvc", "pull", "data/dataset.csv")
+    clone.ok("./setup-dvc.sh")
+    assert clone.git("rev-parse", "HEAD") == head
+    assert clone.git("rev-parse", "data-v1.0^{commit}") == history.git("rev-parse", "data-v1.0^{commit}")
+    assert len((clone.folder / "data/dataset.csv").read_text().splitlines()) == 1 + 569
+    refused = cloned("--depth", "1").run("./setup-dvc.sh")
+    assert (refused.returncode, "git fetch --unshallow --tags" in refused.stderr) == (1, True)
+
+
+def test_another_remote_than_the_one_that_is_there_is_not_ignored(history: Training) -> None:
+    done = history.run("./setup-dvc.sh", "s3://elsewhere/models")
+    assert done.returncode == 1
+    assert "DVC's remote is" in done.stderr
+    assert "dvc remote modify storage url" in done.stderr
+
+
 def test_it_is_not_set_up_inside_of_another_repository(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     training = copied(tmp_path / "copy", "")
