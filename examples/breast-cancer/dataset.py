@@ -15,7 +15,7 @@ TARGET = "malignant"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, help="only the first N patients")
+    parser.add_argument("--rows", type=number_of_rows, help="only the first N patients")
     parser.add_argument("--to", type=Path, default=Path("data/dataset.csv"))
     arguments = parser.parse_args()
     features, labels = load_breast_cancer(return_X_y=True, as_frame=True)
@@ -24,6 +24,12 @@ def main() -> None:
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(arguments.to, index=False)
     print(f"{len(rows)} rows in {arguments.to}")
+
+
+def number_of_rows(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"“{text}” is no number of rows")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ evaluation/predictions.csv, and here evaluation/predictions.csv and metrics/eval
 import argparse
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import EvaluationResult
 
 from dataset import TARGET
@@ -31,8 +34,9 @@ def main() -> None:
     parser.add_argument("--data-path", type=Path, default=PREPARED)
     arguments = parser.parse_args()
     rows = read(arguments.data_path / "test.csv")
-    with mlflow.start_run(run_id=arguments.run_id or last_run()) as run:
-        model_uri = f"runs:/{run.info.run_id}/model"
+    run_id = arguments.run_id or last_run()
+    with finished_run(run_id):
+        model_uri = f"runs:/{run_id}/model"
         result = evaluated(model_uri, rows)
         answers = answers_of(model_uri, rows)
         PREDICTIONS.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +54,22 @@ def last_run() -> str:
     if not file.is_file():
         raise SystemExit(f"there is no {file}: run `python train.py` first, or say --run-id")
     return file.read_text().strip()
+
+
+@contextmanager
+def finished_run(run_id: str) -> Iterator[None]:
+    """Log to a run whose training has finished; whatever becomes of the evaluation, its status says so afterwards."""
+    try:
+        status = mlflow.get_run(run_id).info.status
+        if status != "FINISHED":
+            raise SystemExit(f"run {run_id} is {status}: only a finished run is evaluated; train again")
+        mlflow.start_run(run_id=run_id)
+        try:
+            yield
+        finally:
+            mlflow.end_run("FINISHED")
+    except (MlflowException, ValueError) as error:  # scikit-learn's are ValueErrors: rows that the model does not take
+        raise SystemExit(f"run {run_id} cannot be evaluated: {error}") from error
 
 
 def evaluated(model_uri: str, rows: pd.DataFrame) -> EvaluationResult:

@@ -3,6 +3,7 @@
 python prepare.py
 """
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -13,11 +14,17 @@ from dataset import TARGET
 
 SOURCE = Path("data/dataset.csv")
 PREPARED = Path("data/prepared")
+OF = PREPARED / "source.md5"  # which data was split
 
 
 def main() -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
-    rows = pd.read_csv(SOURCE).drop_duplicates()
+    if not SOURCE.is_file():
+        raise SystemExit(f"there is no {SOURCE}: run `dvc pull {SOURCE}`, or ./setup-dvc.sh in a new repository")
+    try:
+        rows = pd.read_csv(SOURCE).drop_duplicates()
+    except ValueError as error:  # an empty file, another format, another encoding
+        raise SystemExit(f"{SOURCE} is no table of comma-separated values: {error}") from error
     expect_usable(rows)
     train, test = train_test_split(
         rows, test_size=params["prepare"]["test_share"], random_state=params["seed"], stratify=rows[TARGET]
@@ -25,6 +32,7 @@ def main() -> None:
     PREPARED.mkdir(parents=True, exist_ok=True)
     train.to_csv(PREPARED / "train.csv", index=False)
     test.to_csv(PREPARED / "test.csv", index=False)
+    OF.write_text(f"{md5_of(SOURCE)}\n")
     print(f"{len(train)} rows to train with, {len(test)} to test on, in {PREPARED}")
 
 
@@ -37,6 +45,15 @@ def expect_usable(rows: pd.DataFrame) -> None:
         raise SystemExit(f"{SOURCE} has missing values in: {', '.join(incomplete)}")
     if set(rows[TARGET]) != {0, 1}:
         raise SystemExit(f"“{TARGET}” must be 0 or 1, and both must be there")
+
+
+def is_current() -> bool:
+    """Whether what was prepared is the split of the data that is there now."""
+    return OF.is_file() and OF.read_text().strip() == md5_of(SOURCE)
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 if __name__ == "__main__":

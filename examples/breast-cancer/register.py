@@ -46,17 +46,26 @@ def register(client: MlflowClient, run: Run, name: str, description: str | None,
     if run.info.status != "FINISHED":
         raise SystemExit(f"run {run_id} is {run.info.status}: only a finished run is registered")
     model_id = logged_model(run)
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    for known in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        print(f"run {run_id} is {name} version {known.version} already", file=sys.stderr)
-        return int(known.version)
+    for known in client.search_model_versions(f"run_id = '{run_id}'"):
+        if known.name == name:
+            print(f"run {run_id} is {name} version {known.version} already", file=sys.stderr)
+            return int(known.version)
+    with_the_name(client, name)
     lineage = {key: run.data.tags[key] for key in COPIED_TO_THE_VERSION if key in run.data.tags}
     made = client.create_model_version(
         name, f"models:/{model_id}", run_id, tags={**lineage, **tags}, description=description, model_id=model_id
     )
     print(f"registered {name} version {made.version} from run {run_id}", file=sys.stderr)
     return int(made.version)
+
+
+def with_the_name(client: MlflowClient, name: str) -> None:
+    """Make the registered model, unless it is there: perhaps somebody else makes it at this moment."""
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def logged_model(run: Run) -> str:

@@ -26,7 +26,7 @@ from sklearn.pipeline import Pipeline
 import reports
 from dataset import TARGET
 from models import MODEL_TYPES, TRUSTED_TYPES, build
-from prepare import PREPARED, SOURCE
+from prepare import PREPARED, SOURCE, is_current
 from promotion_bot_lineage import record_lineage, record_model, training_time
 
 MODELS = Path("models")
@@ -41,19 +41,20 @@ warnings.filterwarnings("ignore", message="Hint: Inferred schema contains intege
 def main() -> None:
     params = yaml.safe_load(Path("params.yaml").read_text())
     arguments = parse_arguments(params["train"])
+    settings = params["models"][arguments.model_type]
+    model = new_model(arguments.model_type, settings, params["seed"])
     train, test = (read(arguments.data_path / name) for name in ("train.csv", "test.csv"))
+    data = source_of(arguments.data_path)
     if "MLFLOW_RUN_ID" not in os.environ:  # `mlflow run` has chosen the experiment already
         mlflow.set_experiment(arguments.experiment_name)
     with mlflow.start_run() as run:
         record_lineage(
-            data=SOURCE,
+            data=data,
             model_type=arguments.model_type,
             framework="scikit-learn",
             random_seed=params["seed"],
             generated=GENERATED,
         )
-        settings = params["models"][arguments.model_type]
-        model = build(arguments.model_type, settings, params["seed"])
         log_what_goes_in(train, test, {"model_type": arguments.model_type, "seed": params["seed"], **settings})
         with training_time():
             model.fit(features_of(train), train[TARGET])
@@ -74,13 +75,40 @@ def parse_arguments(defaults: Mapping[str, str]) -> argparse.Namespace:
         "--data-path", type=Path, default=PREPARED, help="where prepare.py wrote train.csv and test.csv"
     )
     parser.add_argument("--model-type", choices=MODEL_TYPES, default=defaults["model_type"])
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.model_type not in MODEL_TYPES:  # argparse takes any default
+        parser.error(f"params.yaml: train.model_type “{arguments.model_type}” is none of {', '.join(MODEL_TYPES)}")
+    return arguments
+
+
+def new_model(model_type: str, settings: Mapping[str, Any], seed: int) -> Pipeline:
+    try:
+        return build(model_type, settings, seed)
+    except TypeError as error:
+        raise SystemExit(f"params.yaml: models.{model_type}: {error}") from error
 
 
 def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise SystemExit(f"there is no {path}: run `python prepare.py` first, or say --data-path")
-    return pd.read_csv(path)
+    try:
+        rows = pd.read_csv(path)
+    except ValueError as error:  # an empty file, another format, another encoding
+        raise SystemExit(f"{path} is no table of comma-separated values: {error}") from error
+    if TARGET not in rows:
+        raise SystemExit(f"{path} has no column “{TARGET}”")
+    return rows
+
+
+def source_of(data_path: Path) -> Path:
+    """The data that a version is known by: what `prepare.py` split, or else the directory itself."""
+    if data_path.resolve() != PREPARED.resolve():
+        return data_path
+    if not SOURCE.is_file():
+        raise SystemExit(f"there is no {SOURCE}, which {PREPARED} is made of: run `dvc pull {SOURCE}`")
+    if not is_current():
+        raise SystemExit(f"{PREPARED} is not made of {SOURCE} as it is now: run `python prepare.py`")
+    return SOURCE
 
 
 def features_of(rows: pd.DataFrame) -> pd.DataFrame:

@@ -53,6 +53,7 @@ def test_a_script_is_clean_and_explains_itself(script: Path) -> None:
         ("download-model m 3 there", "download m --version 3 --to there"),
         ("download-model m @champion there", "download m --alias champion --to there"),
         ("download-model m production there --json", "download m --environment production --to there --json"),
+        ("promote-model breast-cancer v3 production", "promote breast-cancer@v3 --to production --wait"),
         ("compare-models m 1 2 --json", "compare m 1 2 --json"),
     ],
 )
@@ -68,11 +69,9 @@ def test_a_script_calls_promotion_bot_and_ends_as_it_does(tools: str, command: s
     [
         ("promote-model", "Usage:"),
         ("promote-model breast-cancer 3", "Usage:"),
-        ("promote-model breast-cancer v3 production", "'v3' is no version: a number, or latest"),
         ("download-model m @ there", "'@' is no version, alias or environment"),
         ("download-model m", "Usage:"),
         ("compare-models m 1", "Usage:"),
-        ("compare-models m 1 two", "'two' is no version: a number is"),
         ("train-and-log --model-typ x", "'--model-typ' is no option; --help lists them"),
         ("train-and-log --model-type", "--model-type wants a value"),
         ("train-and-log --name other", "--name goes with --register"),
@@ -107,7 +106,7 @@ def test_training_needs_to_know_where_to_log(tools: str) -> None:
 @pytest.mark.parametrize(
     ("options", "called", "last"),
     [
-        ((), ["train.py", "evaluate.py"], "0123abcd"),
+        ((), ["prepare.py", "train.py", "evaluate.py"], "0123abcd"),
         (
             ("--register", "--description", "more trees", "--model-type", "random_forest", "--data-path", "d"),
             ["train.py --model-type random_forest --data-path d", "evaluate.py --data-path d"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -121,6 +122,10 @@ def test_it_is_evaluated_row_by_row_and_registered_once(team: Training, client: 
     [
         (("train.py", "--model-type", "oracle"), "invalid choice: 'oracle'"),
         (("train.py", "--data-path", "nowhere"), "there is no nowhere/train.csv: run `python prepare.py` first"),
+        (("dataset.py", "--rows", "0"), "“0” is no number of rows"),
+        (("dataset.py", "--rows", "-3"), "“-3” is no number of rows"),
+        (("evaluate.py", "--run-id", "RUNNING"), "is RUNNING: only a finished run is evaluated"),
+        (("evaluate.py", "--run-id", "nope"), "run nope cannot be evaluated: Run with id=nope not found"),
         (("register.py", "nope"), "MLflow refuses to register nope: Run with id=nope not found"),
         (("register.py", "RUNNING"), "is RUNNING: only a finished run is registered"),
         (("register.py", "EMPTY"), "has logged no model"),
@@ -143,6 +148,8 @@ def test_what_cannot_be_done_is_said(team: Training, client: MlflowClient, comma
         ("size\n1\n2\n", "has no column “malignant”"),
         ("size,malignant\n1,0\n,1\n", "has missing values in: size"),
         ("size,malignant\n1,0\n2,3\n", "“malignant” must be 0 or 1"),
+        ("", "data/dataset.csv is no table of comma-separated values"),
+        ('\0\n"', "data/dataset.csv is no table of comma-separated values"),
     ],
 )
 def test_data_that_cannot_be_used_is_said(tmp_path: Path, text: str, says: str) -> None:
@@ -152,6 +159,52 @@ def test_data_that_cannot_be_used_is_said(tmp_path: Path, text: str, says: str) 
     done = training.run("python", "prepare.py")
     assert done.returncode == 1
     assert says in done.stderr
+
+
+def test_a_model_is_not_trained_on_other_data_than_it_is_said_to_come_from(team: Training) -> None:
+    """A version of the data that nobody has split yet, and a split whose data is not here."""
+    dataset = team.folder / "data/dataset.csv"
+    first = dataset.read_bytes()
+    team.ok("python", "dataset.py")
+    try:
+        newer = team.run("python", "train.py")
+        dataset.unlink()
+        gone = team.run("python", "train.py"), team.run("python", "prepare.py")
+    finally:
+        dataset.unlink(missing_ok=True)
+        dataset.write_bytes(first)
+    assert "data/prepared is not made of data/dataset.csv as it is now: run `python prepare.py`" in newer.stderr
+    assert all("run `dvc pull data/dataset.csv`" in done.stderr for done in gone)
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"train": {"experiment_name": "e", "model_type": "oracle"}}, "train.model_type “oracle” is none of"),
+        ({"models": {"random_forest": {"tres": 5}}}, "models.random_forest: "),
+    ],
+)
+def test_parameters_that_cannot_be_used_are_said(team: Training, params: dict[str, Any], says: str) -> None:
+    file = team.folder / "params.yaml"
+    usual = file.read_text()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(usual), **params}))
+    try:
+        done = team.run("python", "train.py")
+    finally:
+        file.write_text(usual)
+    assert done.returncode != 0
+    assert f"params.yaml: {says}" in done.stderr
+
+
+def test_an_evaluation_that_fails_leaves_the_training_finished(
+    team: Training, trained: dict[str, str], client: MlflowClient, tmp_path: Path
+) -> None:
+    (tmp_path / "test.csv").write_text("size,malignant\n1,0\n2,1\n")  # not what the model takes
+    run_id = trained["random_forest"]
+    done = team.run("python", "evaluate.py", "--run-id", run_id, "--data-path", str(tmp_path))
+    assert done.returncode == 1
+    assert f"run {run_id} cannot be evaluated: " in done.stderr
+    assert client.get_run(run_id).info.status == "FINISHED"
 
 
 def test_it_runs_as_an_mlflow_project(team: Training, client: MlflowClient) -> None:

@@ -129,6 +129,29 @@ def test_the_training_workflow_registers_what_is_in_git_and_dvc(
     assert MlflowClient(registry_url).get_run(version.run_id).data.tags["trained_by"] == "dana-ds"
 
 
+@pytest.mark.parametrize(
+    ("chosen", "options"),
+    [
+        ({}, "--register --description fewer trees"),
+        ({"inputs.model-type": "as in params.yaml"}, "--register --description fewer trees"),
+        (
+            {"inputs.model-type": "gradient_boosting", "inputs.description": "a trial"},
+            "--register --description a trial --model-type gradient_boosting",
+        ),
+    ],
+)
+def test_what_a_push_trains_is_what_params_yaml_says(tmp_path: Path, chosen: dict[str, str], options: str) -> None:
+    for name in ("bin/dvc", "scripts/train-and-log.sh"):
+        file = tmp_path / name
+        file.parent.mkdir()
+        file.write_text('#!/bin/sh\necho "$@"\n')
+        file.chmod(0o755)
+    usual = environment()
+    known = {"github.event.head_commit.message": "fewer trees", **chosen}
+    ran = run_job(TRAIN, tmp_path, {**usual, "PATH": f"{tmp_path / 'bin'}:{usual['PATH']}"}, known, tmp_path)
+    assert (ran.failed, ran.summary) == ("", f"    {options}\n")
+
+
 def test_what_was_trained_is_promoted_by_a_workflow(trained: Ran, team: Training, world: House, tmp_path: Path) -> None:
     """Every check of the example's policies holds on what the example trains."""
     assert not trained.failed, trained.said

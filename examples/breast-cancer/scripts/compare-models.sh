@@ -17,9 +17,6 @@ fail() {
 
 [[ ${1-} != -h && ${1-} != --help ]] || { usage && exit; }
 (($# >= 3)) || { usage >&2 && exit 2; }
-for version in "$2" "$3"; do
-  [[ $version =~ ^[0-9]+$ ]] || fail "'$version' is no version: a number is"
-done
 command -v promotion-bot >/dev/null || fail "the program promotion-bot is missing: pip install promotion-bot"
 
 exec promotion-bot compare "$@"

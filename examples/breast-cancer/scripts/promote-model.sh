@@ -21,11 +21,7 @@ fail() {
 (($# >= 3)) || { usage >&2 && exit 2; }
 model=$1 version=$2 environment=$3
 shift 3
-case $version in
-  latest) subject=$model ;;
-  *[!0-9]* | '') fail "'$version' is no version: a number, or latest" ;;
-  *) subject=$model@$version ;;
-esac
+[[ $version == latest ]] && subject=$model || subject=$model@$version
 command -v promotion-bot >/dev/null || fail "the program promotion-bot is missing: pip install promotion-bot"
 
 exec promotion-bot promote "$subject" --to "$environment" --wait "$@"

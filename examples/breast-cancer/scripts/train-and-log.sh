@@ -11,6 +11,7 @@ Usage: scripts/train-and-log.sh [--register] [--name MODEL] [--description TEXT]
   --description TEXT  what is new in the version
 
 Options of train.py: --experiment-name NAME, --data-path DIRECTORY, --model-type TYPE. Paths are told from the repository.
+Without --data-path, data/dataset.csv is split first.
 MLFLOW_TRACKING_URI says where to log. The last line is the run's id; with --register, the version's number.
 TEXT
 }
@@ -21,6 +22,7 @@ fail() {
 }
 
 register=no
+prepared=no
 training=() evaluation=() registration=()
 while (($#)); do
   case $1 in
@@ -32,7 +34,7 @@ while (($#)); do
   (($# > 1)) || fail "$1 wants a value" 2
   case $1 in
     --name | --description) registration+=("$1" "$2") ;;
-    --data-path) training+=("$1" "$2") evaluation+=("$1" "$2") ;;
+    --data-path) prepared=yes training+=("$1" "$2") evaluation+=("$1" "$2") ;;
     *) training+=("$1" "$2") ;;
   esac
   shift 2
@@ -41,6 +43,7 @@ done
 [[ -n ${MLFLOW_TRACKING_URI-} ]] || fail "MLFLOW_TRACKING_URI is not set; for example: http://mlflow.example.com" 2
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[[ $prepared == yes ]] || python prepare.py # of the data that is here now
 python train.py "${training[@]}"
 python evaluate.py "${evaluation[@]}"
 run_id=$(<models/run_id.txt)
