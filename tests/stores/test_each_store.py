@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from bot.gateways.artifacts.copies import Copies, Original
 from bot.gateways.artifacts.opening import open_place
 from bot.gateways.scan import scan_directory
 from tests.stores.conftest import Place
+from tests.stores.digests import sha256sum
 
 LOAD = """
 import sys, warnings
@@ -46,13 +45,6 @@ def accuracy() -> Iterator[Callable[[Path], float]]:
 
         yield ask
         other.stdin.close()
-
-
-def sha256sum(root: Path) -> str:
-    """The manifest's digest as coreutils make it."""
-    paths = sorted((str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()), key=os.fsencode)
-    lines = subprocess.run(["sha256sum", "--", *paths], cwd=root, capture_output=True, check=True).stdout
-    return "sha256:" + hashlib.sha256(lines).hexdigest()
 
 
 def test_a_model_is_digested_scanned_downloaded_and_loaded(
