@@ -14,6 +14,7 @@ from typing import Final, TextIO
 
 # On every line of JSON, null where they are not known: `delivery` is the webhook's that led to it, `job` the look's.
 FIELDS: Final = ("repository", "model", "version", "environment", "delivery", "job")
+OURS: Final = "promotion-bot"  # every logger of the product is below it
 _LONGEST: Final = 300  # characters of a field: names come from outside
 _about: ContextVar[Mapping[str, object]] = ContextVar("about", default={})  # noqa: B039 - never written to
 
@@ -41,10 +42,9 @@ def configure(wanted: LogFormat | None = None, stream: TextIO | None = None) -> 
     form = wanted or (LogFormat.TEXT if target.isatty() else LogFormat.JSON)
     handler = logging.StreamHandler(target)
     handler.setFormatter(_Json() if form is LogFormat.JSON else _Text())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Clients that log requests would log what is in their URLs; the picture library tells of its fonts.
-    for noisy in ("urllib3", "github", "mlflow", "werkzeug", "rq.worker", "matplotlib"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Of others only warnings: clients of MLflow, GitHub and the stores log each request with what is in its URL.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger(OURS).setLevel(logging.INFO)
 
 
 def _known() -> dict[str, object]:

@@ -13,6 +13,7 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u2
 # What GitHub would turn into a mention, a reference, a link or a comment, had it been written by the bot.
 _LIVELY = re.compile(r"@(?=\S)|<(?=[!/a-zA-Z])|#(?=\d)|(?<=:)(?=//)|\bwww(?=\.)|\b[0-9a-f]{7}(?=[0-9a-f]{0,33}\b)")
 _REFERENCE = re.compile(r"@(?=\S)|#(?=\d)|\b[Gg][Hh]-(?=\d)|(?<=:)(?=//)|(?<=\bwww)(?=\.)")
+_CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _LONGEST: Final = 300
 
 
@@ -34,13 +35,20 @@ def plain(text: str, longest: int = _LONGEST) -> str:
 
 
 def prose(text: str, longest: int = 1000) -> str:
-    """One line that a team wrote for people, such as a policy's remedy: readable, with every Markdown sign escaped."""
+    """One line that people wrote for people, such as a policy's remedy: code in backticks is code, and every other sign
+    of Markdown is escaped.
+    """
     line = _INVISIBLE.sub(" ", text).strip()
     if len(line) > longest:
         line = line[: longest - 1] + "…"
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, line)
-    return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", line)
+    parts = enumerate(_CODE.split(line))  # text and code in turns
+    return "".join(inert(part) if at % 2 else _without_signs(part) for at, part in parts)
+
+
+def _without_signs(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = _REFERENCE.sub(lambda m: m[0] + _ZERO_WIDTH_SPACE, escaped)
+    return re.sub(r"([\\`*_{}\[\]()~|])", r"\\\1", escaped)
 
 
 def escaped(text: str, longest: int = _LONGEST) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,17 @@ def test_no_text_breaks_out_of_its_code_span(text: str) -> None:
     assert html.startswith("<p><code>")
     assert html.endswith("</code></p>\n")
     assert html.count("<code>") == 1
+
+
+@given(st.text(alphabet="`\\\\*_[]()<>|&@#!~a1: ", max_size=40))
+def test_prose_is_text_and_code_whatever_it_holds(text: str) -> None:
+    html = MarkdownIt("commonmark", {"html": True}).render(f"x {prose(text)} x")
+    assert set(re.findall(r"</?[a-z0-9]+", html)) <= {"<p", "</p", "<code", "</code"}
+
+
+def test_prose_keeps_the_code_that_a_team_wrote() -> None:
+    html = MarkdownIt("commonmark").render(prose("Set `if_absent: pass`, or *retrain*; see `a|b` and ``more``."))
+    assert html == ("<p>Set <code>if_absent: pass</code>, or *retrain*; see <code>a\\|b</code> and ``more``.</p>\n")
 
 
 def test_plain_is_one_line() -> None:
