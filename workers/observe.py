@@ -12,7 +12,7 @@ from bot.domain.authorisation import kind_of_change, kind_of_going_to, settled_b
 from bot.domain.candidates import asked_for, evaluations_needed
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Merge
-from bot.domain.pull_requests import CheckName
+from bot.domain.pull_requests import CheckName, PullRequest
 from bot.domain.versions import RegisteredModel
 from bot.domain.world import (
     Change,
@@ -87,11 +87,14 @@ class _ModelObserver:
     # --- one environment ------------------------------------------------------------------------------------------
 
     def _state(self, rules: Environment) -> EnvironmentState:
+        name = self._view.name
+        pulls = [(v, p) for v, p in self._view.branches_of(self._model, rules.name) if p.head_repository == name]
         state = EnvironmentState(
             rules=rules,
             desired=self._view.manifest.entry(self._model, rules.name),
             judgements=self._view.judgements_of(self._model, rules.name),
-            proposals=self._proposals(rules),
+            proposals=tuple(Proposal(version, pull) for version, pull in pulls if self._is_the_bots(pull)),
+            taken={version: pull for version, pull in pulls if pull.is_open and not self._is_the_bots(pull)},
             instructions=self._view.instructions(self._model, rules.name),
             copies=self._copies(rules),
         )
@@ -209,14 +212,8 @@ class _ModelObserver:
 
     # --- proposals ------------------------------------------------------------------------------------------------
 
-    def _proposals(self, rules: Environment) -> tuple[Proposal, ...]:
-        """The bot's pull requests for this model and environment, known by their branches."""
-        login = self._view.gateways.login()
-        return tuple(
-            Proposal(version, pull)
-            for version, pull in self._view.branches_of(self._model, rules.name)
-            if pull.author == login and pull.head_repository == self._view.name
-        )
+    def _is_the_bots(self, pull: PullRequest) -> bool:
+        return pull.author == self._view.gateways.login()
 
     def evaluate(self, state: EnvironmentState, versions: tuple[int, ...], anyway: frozenset[int]) -> EnvironmentState:
         """The state with the verdicts of `versions`, newest first, up to the first that passes, and of some anyway."""

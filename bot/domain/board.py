@@ -34,6 +34,7 @@ class MatterKind(StrEnum):
     EVIDENCE = "evidence"
     JUDGED = "judged"
     STARVED = "starved"
+    TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def _cell(world: Observation, state: EnvironmentState, now: datetime) -> Cell:
         matters=(
             *_held(world, state),
             *_waiting(state, now),
+            *_taken(state),
             *_refused(world, state),
             *_drifting(world, state),
             *_unsettled(world, state),
@@ -156,6 +158,14 @@ def _waiting(state: EnvironmentState, now: datetime) -> Iterator[Matter]:
             who = f"; {named(state.rules.overrides)} may `/override window because …`" if state.rules.overrides else ""
             what = f"the window is closed: {freeze.reason}"
             yield Matter(MatterKind.FROZEN, what, f"{opens}{who}.", pull.number, version, until=opening)
+
+
+def _taken(state: EnvironmentState) -> Iterator[Matter]:
+    """Pull requests of others where the bot's would be."""
+    for version, pull in state.taken.items():
+        what = f"#{pull.number}, which {pull.author} opened, has the branch of v{version}'s proposal"
+        do = "Merge or close it; the bot proposes nothing from a branch that somebody else uses."
+        yield Matter(MatterKind.TAKEN, what, do, pull.number, version, since=pull.created_at)
 
 
 def _ignores_freeze(state: EnvironmentState, proposal: Proposal) -> bool:

@@ -23,7 +23,7 @@ def propose_candidates(world: Observation, now: datetime) -> Iterator[Action]:
         candidate = None if asked_for(state) else passing_candidate(world, state, now)
         if candidate is None or any(p.is_open and p.version == candidate.entry.version for p in state.proposals):
             continue
-        if candidate.entry.names_the_files_of(state.desired):
+        if candidate.entry.version in state.taken or candidate.entry.names_the_files_of(state.desired):
             continue
         if state.change is not None and not state.change.is_last:
             continue  # the changes after it are judged first: one may have taken this very version out again

@@ -65,6 +65,8 @@ def _why_not(world: Observation, state: EnvironmentState, request: Instruction) 
         return f"the registry has no version {version} of this model"
     if state.live is not None and state.live.version == version:
         return f"version {version} is live in {state.rules.name} already"
+    if (pull := state.taken.get(version)) is not None:
+        return f"#{pull.number}, which {pull.author} opened, has the branch of this proposal: merge or close it first"
     if request.told.said is Said.ROLLBACK and kind_of_going_to(state, version)[0] is not ChangeKind.ROLLBACK:
         return f"version {version} was not live in {state.rules.name} before what is live now; `/promote` proposes it"
     return None

@@ -213,7 +213,8 @@ class EnvironmentState:
     `desired` is the manifest's entry at the head of the default branch, authorised or not. `judgements` are oldest
     first. `evaluations` hold the candidates that were looked at, by version. `instructions` are the accepted commands
     that name this model here, or the whole environment, oldest first. `copies` is the registered model that versions
-    are copied to, None where none are or it is not there yet.
+    are copied to, None where none are or it is not there yet. `taken` are the open pull requests that others opened
+    from the branches of proposals, by version: GitHub has no second one of a branch.
     """
 
     rules: Environment
@@ -224,6 +225,7 @@ class EnvironmentState:
     evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
     instructions: tuple[Instruction, ...] = ()
     copies: RegisteredModel | None = None
+    taken: Mapping[int, PullRequest] = field(default_factory=dict)
 
     @property
     def authorised(self) -> tuple[Judgement, ...]:

@@ -50,6 +50,7 @@ def serve(settings: Settings, host: str, port: int, processes: int = PROCESSES) 
             respawn_failed_workers=True,
             workers_kill_timeout=10,  # one that is told to stop while it starts may not hear it
             log_access=False,
+            log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # to where everything is logged
             websockets=False,
         )
         with _measured(host, settings.metrics_port):

@@ -54,6 +54,13 @@ def test_a_proposal_waits_for_whom_the_pipeline_names() -> None:
     assert by_bot.do == "Nothing: the bot merges it once its checks are green."
 
 
+def test_a_branch_that_somebody_else_uses_is_said_with_what_to_do() -> None:
+    state = EnvironmentState(PRODUCTION, taken={2: replace(pull(12, 2), author=Login("mallory"))})
+    found = matters(world(version(2), production=state))[MatterKind.TAKEN]
+    assert found.what == "#12, which mallory opened, has the branch of v2's proposal"
+    assert (found.do.partition(";")[0], found.pull_request) == ("Merge or close it", 12)
+
+
 def test_of_many_who_may_approve_the_first_are_named() -> None:
     many = replace(PRODUCTION, approvals=ApprovalsWanted(1, ("a", "b", "c", "d", "e", "f")))
     assert waits_for(many) == "1 approval of a, b, c, d and 2 more"

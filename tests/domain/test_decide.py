@@ -183,6 +183,14 @@ def test_candidates(state: EnvironmentState, named: tuple[int, ...]) -> None:
     assert candidates(world(version(1), version(2), version(3), staging=state), state, NOW) == named
 
 
+def test_nothing_is_proposed_from_a_branch_that_somebody_else_uses() -> None:
+    passed = {2: evaluation(2), 1: evaluation(1)}
+    free = EnvironmentState(STAGING, evaluations=passed)
+    assert [a.entry.version for a in of(OpenProposal, decide(world(version(1), version(2), staging=free), NOW))] == [2]
+    taken = EnvironmentState(STAGING, evaluations=passed, taken={2: pull(12, 2)})
+    assert of(OpenProposal, decide(world(version(1), version(2), staging=taken), NOW)) == []
+
+
 @pytest.mark.parametrize(("hours", "named"), [(0.9, ()), (1.0, (1,)), (2.0, (1,))])
 def test_soak_counts_from_going_live(hours: float, named: tuple[int, ...]) -> None:
     live = judgement(1, completed_at=NOW - timedelta(hours=hours))

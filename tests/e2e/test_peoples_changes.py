@@ -143,6 +143,27 @@ def test_a_push_to_the_bots_branch_voids_the_evidence_and_the_approvals(world: H
     assert "approved an older commit" in said(world, pull, "approvals")
 
 
+def test_a_pull_request_on_the_branch_of_a_proposal_is_left_to_who_opened_it(world: House) -> None:
+    """As the proposals of the bot itself are, after it got another name."""
+    version = world.register()
+    branch = naming.branch_name("staging", world.model, version)
+    world.repository.push({"notes.md": "mine"}, branch=branch, as_user="mallory")
+    mallorys = world.repository.open_pull(branch, "Mine", as_user="mallory")
+    world.event()
+    assert [pull.number for pull in world.repository.pulls()] == [mallorys.number]
+    assert (mallorys.head_sha, mallorys.labels) == (world.repository.head(branch), [])
+    issue = world.repository.open_issue("Now, please")
+    world.say(issue, "alice", f"/promote {world.model}@{version} to staging")
+    (answer,) = world.answers(issue)
+    assert f"#{mallorys.number}, which mallory opened, has the branch of this proposal" in answer.replace("\u200b", "")
+    with world.counted() as cost:
+        world.settle()
+    assert not [asked for asked in cost.github if not asked.startswith("GET")]
+    mallorys.close("mallory")
+    world.settle()
+    assert world.stage(version) == "Staging"
+
+
 def test_what_is_not_the_bots_own_commit_is_not_merged_by_the_bot(registry_url: str, cache_url: Secret) -> None:
     with house(registry_url, cache_url) as world:
         world.register()

@@ -28,6 +28,7 @@ LABELS: Final = {
     "evidence": "Needs evidence",
     "judged": "Being judged",
     "starved": "Starved",
+    "taken": "Branch taken",
 }
 _ALWAYS: Final = (LIVE, "waiting", "refused", "held", "frozen", "drifting")  # shown although there are none
 
