@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # The tags of a run that say where its model comes from: the version carries them too, so that they outlive the run.
 LINEAGE_TAGS: Final = (
     "git_commit",
+    "git_branch",
+    "git_dirty",
     "git_repository",
     "data_version",
     "data_hash",

@@ -11,6 +11,7 @@ from types import ModuleType
 import mlflow
 import pytest
 
+from bot.gateways.registration import LINEAGE_TAGS
 from tests.examples.training import EXAMPLE, GIT_USER, git
 
 CSV = b"a,b\n1,2\n"
@@ -77,6 +78,12 @@ def tags() -> dict[str, str]:
     run = mlflow.active_run()
     assert run is not None
     return dict(mlflow.get_run(run.info.run_id).data.tags)
+
+
+def test_the_helper_and_the_command_copy_the_same_tags_to_a_version(lineage: ModuleType) -> None:
+    """But for the model's commit, which a training cannot know yet."""
+    assert set(LINEAGE_TAGS) - set(lineage.COPIED_TO_THE_VERSION) == {"model_commit"}
+    assert set(lineage.COPIED_TO_THE_VERSION) <= set(LINEAGE_TAGS)
 
 
 def test_everything_is_recorded(repository: Path, lineage: ModuleType) -> None:

@@ -21,6 +21,8 @@ from tests.gateways.conftest import MLMODEL
 Invoke = Callable[..., Result]
 LINEAGE = {
     "git_commit": "0f1e2d3c4b",
+    "git_branch": "main",
+    "git_dirty": "false",
     "git_repository": "acme/training",
     "data_version": "data-v1.0",
     "data_hash": "md5:d41d8cd98f00b204e9800998ecf8427e",
@@ -53,7 +55,7 @@ def run_id(client: MlflowClient) -> Callable[..., str]:
 
 
 def test_a_runs_model_is_registered_with_its_lineage_once(invoke, name, run_id, log_model, client):
-    run = run_id(**LINEAGE, git_branch="main", **{"mlflow.user": "dana"})
+    run = run_id(**LINEAGE, model_type="random_forest", **{"mlflow.user": "dana"})
     model = log_model(run_id=run)
 
     first = invoke("register", run, name, "--description", "the first", "--tag", "team=risk", "--wait", "--json")
