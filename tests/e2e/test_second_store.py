@@ -86,8 +86,18 @@ def test_a_changed_byte_and_a_missing_file_are_found_and_mended(world: House, sy
     entry = world.manifest().entry(world.model, "staging")
     assert entry is not None
     blobs(second)[entry.digest.removeprefix("sha256:")].write_text("0  x\n")
-    sync()
+    found = sync("--check", "presence")[1][0]
+    assert (found["outcome"], found["mended"]) == ("mended", 1), "the list is always read"
     assert {name: path.read_bytes() for name, path in blobs(second).items()} == whole
+
+
+def test_each_version_is_named_also_one_whose_files_are_there_as_anothers(world: House, sync, second: Path) -> None:
+    for accuracy in (0.95, 0.96):
+        world.register(accuracy=accuracy, files={"MLmodel": b"flavors: {}\n"})
+        world.event()
+    sync("--history")
+    about = [json.loads(path.read_text()) for path in sorted(second.glob("versions/*/*.json"))]
+    assert [(each["version"], each["files"], each["bytes"]) for each in about] == [(1, 1, 12), (2, 1, 12)]
 
 
 def test_what_was_live_before_is_copied_where_it_is_asked_for(world: House, sync) -> None:

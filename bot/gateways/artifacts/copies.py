@@ -15,8 +15,9 @@ import json
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -83,7 +84,9 @@ class Copies:
         listed = self._list_of(original.digest)
         self._look_at((listed or {}).values())
         if listed is not None and all(self._right[name] for name in listed.values()):
+            self._say_whose(original, listed)
             return Copied()
+        list_is_damaged = listed is None and _place(_name(original.digest)) in self._there
         files = original.files()
         wanted = [f for f in files if listed is None or not self._right.get(listed.get(f.path, ""), False)]
         work = _Transfer(self)
@@ -96,8 +99,9 @@ class Copies:
                 f"the files of version {original.version} of “{original.model}” have the digest {found}, the manifest"
                 f" says {original.digest}: somebody changed them after they were promoted"
             )
-        self._name(original, hashes, sum(file.size for file in files))
-        return work.done
+        self._put_list(original.digest, hashes)
+        self._say_whose(original, hashes)
+        return replace(work.done, mended=work.done.mended + list_is_damaged)
 
     def is_right(self, name: str) -> bool:
         """Whether the file of that SHA-256 is there, and is what it is called."""
@@ -126,7 +130,7 @@ class Copies:
 
     def _list_of(self, digest: str) -> dict[str, str] | None:
         """The SHA-256 of each file by path; None where there is no list that is what it is called."""
-        name = digest.removeprefix("sha256:")
+        name = _name(digest)
         entry = self._there.get(_place(name))
         if entry is None:
             return None
@@ -140,22 +144,25 @@ class Copies:
             check_path(path)
         return listed
 
-    def _name(self, original: Original, hashes: dict[str, str], size: int) -> None:
-        """Write the list, and only then the line that says which version it is of."""
-        name = original.digest.removeprefix("sha256:")
-        with tempfile.TemporaryDirectory(prefix="promotion-bot-") as folder:
-            local = Path(folder) / "list"
-            local.write_bytes(lines(hashes))
-            self.put(name, local)
-            about = {
-                "model": original.model,
-                "version": original.version,
-                "digest": original.digest,
-                "files": len(hashes),
-                "bytes": size,
-            }
-            local.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-            self._store.put(f"versions/{_safe(original.model)}/{original.version}-{name[:12]}.json", local)
+    def _put_list(self, digest: str, hashes: dict[str, str]) -> None:
+        with _written(lines(hashes)) as file:
+            self.put(_name(digest), file)
+
+    def _say_whose(self, original: Original, hashes: dict[str, str]) -> None:
+        """Write which version the list is of, unless it is said; after the list, so that it never leads nowhere."""
+        place = f"versions/{_safe(original.model)}/{original.version}-{_name(original.digest)[:12]}.json"
+        if place in self._there:
+            return
+        about = {
+            "model": original.model,
+            "version": original.version,
+            "digest": original.digest,
+            "files": len(hashes),
+            "bytes": sum(self._there[_place(name)].size for name in hashes.values()),
+        }
+        with _written(f"{json.dumps(about, ensure_ascii=False, indent=2)}\n".encode()) as file:
+            self._store.put(place, file)
+            self._there[place] = Entry(place, file.stat().st_size)
 
 
 class _Transfer:
@@ -183,6 +190,19 @@ class _Transfer:
                     done = self.done
                     self.done = Copied(done.files + 1, done.bytes + file.size, done.mended + mended)
         return name
+
+
+@contextmanager
+def _written(content: bytes) -> Iterator[Path]:
+    """A file with the content, for as long as the context lasts."""
+    with tempfile.NamedTemporaryFile(prefix="promotion-bot-") as local:
+        local.write(content)
+        local.flush()
+        yield Path(local.name)
+
+
+def _name(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def _place(name: str) -> str:
