@@ -161,6 +161,23 @@ def test_a_key_that_azure_does_not_know_is_named(place_of, monkeypatch):
     assert AZURE_KEY[:20] not in str(caught.value)
 
 
+def test_azure_without_any_credentials_says_once_what_to_set(without_credentials, monkeypatch, caplog):
+    from azure.core.exceptions import ClientAuthenticationError
+    from azure.identity import DefaultAzureCredential
+
+    asked = []
+
+    def nobody(self, *scopes):
+        asked.append(scopes)
+        raise ClientAuthenticationError("No token.\nAttempted credentials:\n\tAzureCliCredential: not found on path")
+
+    monkeypatch.setattr(DefaultAzureCredential, "get_token", nobody)
+    with pytest.raises(Misconfigured) as caught:
+        read_all("wasbs://models@account.blob.core.windows.net/x")
+    assert "open it: No token. Set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCESS_KEY" in str(caught.value)
+    assert (len(asked), caplog.records) == (1, [])
+
+
 def test_an_azure_address_that_is_none_is_refused():
     with pytest.raises(Refused, match="wasbs://CONTAINER@ACCOUNT"):
         open_place("wasbs://models/x")

@@ -7,6 +7,7 @@ AZURE_CLIENT_ID with AZURE_TENANT_ID and AZURE_CLIENT_SECRET or a federated toke
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ _ROLES: Final[Mapping[Right, str]] = {
     Right.READ: "Storage Blob Data Reader (or a signature with the permission to read)",
     Right.WRITE: "Storage Blob Data Contributor (or a signature with the permissions to create and write)",
 }
+_SCOPE: Final = "https://storage.azure.com/.default"
 _LIBRARY: Final = "Install it: pip install 'promotion-bot[azure]'."
 _VARIABLES: Final = ("AZURE_",)
 _CONNECTION: Final = "AZURE_STORAGE_CONNECTION_STRING"
@@ -154,4 +156,7 @@ def _client(account_url: str, connection: str, environment: tuple[tuple[str, str
         return BlobServiceClient(account_url, key, **options)
     from azure.identity import DefaultAzureCredential
 
-    return BlobServiceClient(account_url, DefaultAzureCredential(), **options)
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)  # as a warning it tells at length what it raises too
+    credential = DefaultAzureCredential()
+    credential.get_token(_SCOPE)  # once and now: the client would try three times
+    return BlobServiceClient(account_url, credential, **options)

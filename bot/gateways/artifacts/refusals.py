@@ -55,6 +55,7 @@ _WRONG_CREDENTIALS: Final = frozenset(
 )
 # What clients say of a name that no bucket, region or container can have, before they ask anybody.
 _IMPOSSIBLE: Final = frozenset({"ParamValidationError", "InvalidRegionError"})
+_TRIED: Final = " Attempted credentials:"  # Azure then tells of each that is not there
 _MISDIRECTED: Final = frozenset({301, 307, 308, 400})
 
 
@@ -62,7 +63,7 @@ def translated(error: Exception, store: str, task: str, remedy: Remedy = _ANY_ST
     """The product's error for one of whichever library the store's client is made of; `store` begins the message."""
     if isinstance(error, PromotionError):
         return error
-    said = f"{store} was asked to {task}: {summary(error)}"
+    said = f"{store} was asked to {task}: {summary(error).partition(_TRIED)[0].rstrip('.')}"
     status, meaning = _status(error), _meaning(error)
     if isinstance(error, ImportError):
         return Misconfigured(f"{said}. {remedy.library}")
