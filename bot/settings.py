@@ -100,6 +100,12 @@ class Settings:
     notify_events: frozenset[HappeningKind] = frozenset(HappeningKind)
 
     @property
+    def knows_manifests(self) -> bool:
+        """Whether a command that can do without them could read them: somebody to ask GitHub as, and repositories."""
+        credentials = self.github_credentials
+        return bool(self.repositories) and (isinstance(credentials, AppCredentials) or bool(credentials.reveal()))
+
+    @property
     def mlflow_delivers_to(self) -> str | None:
         """The address for MLflow's webhooks, which may be another than the world's; None where neither is set."""
         base = self.internal_url or self.public_url

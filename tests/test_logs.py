@@ -54,12 +54,12 @@ def test_every_line_of_json_has_every_field() -> None:
     assert (second["model"], second["version"], second["environment"]) == ("fraud\n\u2028x", 3, None)
 
 
-@pytest.mark.parametrize("other", ["urllib3.connectionpool", "azure.core.pipeline.policies", "matplotlib", "rq.worker"])
-def test_what_libraries_tell_of_their_work_is_not_logged(other: str) -> None:
+def test_what_libraries_tell_of_their_work_is_not_logged() -> None:
     stream = io.StringIO()
     configure(stream=stream)
-    logging.getLogger(other).info("GET https://store.example.com/?sig=secret")
-    logging.getLogger(other).warning("a pool is full")
+    library = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    library.info("GET https://store.example.com/?sig=secret")
+    library.warning("a pool is full")
     assert [line["message"] for line in lines(stream)] == ["a pool is full"]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from bot.domain.errors import Refused
+from bot.domain.manifest import Entry
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.settings import Secret
 from bot.wiring import Gateways
@@ -16,19 +18,37 @@ log = logging.getLogger("promotion-bot")
 
 def view_of(gateways: Gateways, repository: str | None = None, model: str = "") -> RepositoryView:
     """The named repository, else the one that owns the model, else the first. Raises Refused where there is none."""
-    served = gateways.settings.repositories
-    if repository is not None and repository not in served:
-        raise Refused(f"{repository} is not among PROMOTION_REPOSITORIES: {', '.join(served)}")
-    now = gateways.clock()
     try:
-        for name in [repository] if repository else served:
-            view = RepositoryView(gateways, name, now)
+        for view in _views(gateways, repository):
             if not model or view.pipeline.pipeline.owns(model):
                 _expect_records(view)
                 return view
     except InvalidDocument as invalid:
         raise Refused(str(invalid)) from invalid
-    raise Refused(f"no pipeline of {', '.join(served)} names “{model}” in its `models`")
+    served = ", ".join(gateways.settings.repositories)
+    raise Refused(f"no pipeline of {served} names “{model}” in its `models`")
+
+
+def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) -> Entry | None:
+    """What a manifest says of a version, in whichever environment; None where none names it."""
+    try:
+        for view in _views(gateways, repository):
+            for entry in view.manifest.of_model(version.name).values():
+                if entry.version == version.version:
+                    return entry
+    except InvalidDocument as invalid:
+        raise Refused(str(invalid)) from invalid
+    return None
+
+
+def _views(gateways: Gateways, repository: str | None) -> Iterator[RepositoryView]:
+    """The named repository, or else all; raises Refused for one that is not served."""
+    served = gateways.settings.repositories
+    if repository is not None and repository not in served:
+        raise Refused(f"{repository} is not among PROMOTION_REPOSITORIES: {', '.join(served)}")
+    now = gateways.clock()
+    for name in [repository] if repository else served:
+        yield RepositoryView(gateways, name, now)
 
 
 def _expect_records(view: RepositoryView) -> None:

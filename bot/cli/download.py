@@ -72,12 +72,13 @@ def command(
     except KeyboardInterrupt:
         click.echo("interrupted; what arrived is kept, and the same command goes on from there", err=True)
         raise
+    verified = wanted.expected is not None
     if as_json:
-        verified = wanted.expected is not None
         told_all = {"version": version, "digest": found.digest, "verified": verified, "bytes": found.size}
         output.print_json({**told_all, "to": str(target)})
     else:
         click.echo(f"{model} v{version} ({found.size:,} bytes, {found.digest}) is in {target}")
+        click.echo("verified: the manifest says the same" if verified else "not verified: no manifest names it")
 
 
 def _wanted(model: str, which: Which, copies: str | None, repository: str | None) -> tuple[Download, int]:
@@ -88,7 +89,7 @@ def _wanted(model: str, which: Which, copies: str | None, repository: str | None
     from bot.gateways.artifacts.download import Download
     from bot.gateways.artifacts.opening import open_place
     from bot.wiring import without_queue
-    from workers.reading import registered, version_of
+    from workers.reading import entry_of, registered, version_of
 
     gateways = without_queue(settings)
     entry = _entry(gateways, repository, model, which.environment) if which.environment else None
@@ -97,6 +98,8 @@ def _wanted(model: str, which: Which, copies: str | None, repository: str | None
         return Download(name, Copies(open_place(copies)).files(entry.digest), entry.digest), entry.version
     known = registered(gateways, model)
     version = version_of(known, entry.version) if entry else _registered(known, which)
+    if entry is None and settings.knows_manifests:
+        entry = entry_of(gateways, repository, version)
     name = f"version {version.version} of “{model}”"
     return Download(name, gateways.artifacts.files(version), entry.digest if entry else None), version.version
 

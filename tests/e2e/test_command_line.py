@@ -155,7 +155,8 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     assert entry is not None
     assert json.loads(done.stdout)["digest"] == entry.digest
     assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
-    assert run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two")).exit_code == 0
+    two = run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two"))
+    assert two.stdout.endswith("\nverified: the manifest says the same\n")
     assert run("download", world.model, "--stage", "staging", "--to", str(target)).exit_code == 0
     (target / "data" / "weights.bin").write_bytes(b"2" * 100_000)
     other = run("download", world.model, "--version", "1", "--to", str(target))
@@ -164,6 +165,11 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
     wrong = run("download", world.model, "--environment", "staging", "--to", str(tmp_path / "three"))
     assert "somebody changed them" in str(wrong.exception)
+    by_number = run("download", world.model, "--version", "1", "--to", str(tmp_path / "three"))
+    assert "somebody changed them" in str(by_number.exception), "what the manifest names is compared however it is said"
+    world.repository.push({"versions.yaml": "apiVersion: promotion-bot/v1\nkind: ModelVersions\nmodels: {}\n"})
+    unnamed = run("download", world.model, "--version", "1", "--to", str(tmp_path / "two"))
+    assert unnamed.stdout.endswith("\nnot verified: no manifest names it\n")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["models", "two"]
 
 
