@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -90,12 +91,15 @@ def test_an_address_in_use_is_2(environ: dict[str, str]) -> None:
     assert "--port" in done.stderr
 
 
-def test_up_runs_everything_and_ends_when_told_to(environ: dict[str, str]) -> None:
+def test_up_runs_everything_and_ends_when_told_to(environ: dict[str, str], tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "bot.cli", "up", "--port", str(port)]
-    process = subprocess.Popen(command, env={**os.environ, **environ}, cwd=ROOT)
+    said, log = tmp_path / "said", tmp_path / "log"
+    with said.open("w") as output, log.open("w") as errors:
+        everything = {**os.environ, **environ}
+        process = subprocess.Popen(command, env=everything, cwd=ROOT, stdout=output, stderr=errors)
     try:
         wait_until(lambda: "200 OK" in ask(port, "/readyz"), "it is ready", 60)
         wait_until(lambda: 'promotion_jobs_total{kind="Repository"' in ask(port, "/metrics"), "a first look", 60)
@@ -104,6 +108,9 @@ def test_up_runs_everything_and_ends_when_told_to(environ: dict[str, str]) -> No
         process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     wait_until(lambda: not any(child.is_running() for child in family), "nothing is left running")
+    (listening,) = [line for line in log.read_text().splitlines() if f"Listening at: http://127.0.0.1:{port}" in line]
+    assert json.loads(listening)["level"] == "info", "the web server's lines have the form of all others"
+    assert said.read_text() == ""
 
 
 def ask(port: int, path: str) -> str:
