@@ -10,7 +10,8 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
-from bot.domain.manifest import Entry, set_entry
+from bot.domain.manifest import Entry
+from bot.domain.manifest_editing import set_entry
 
 MODELS: Final = 10_000
 

@@ -11,7 +11,8 @@ import yaml
 from bot.comments import adoption as text
 from bot.domain.adoption import Start, Stated, state
 from bot.domain.errors import Refused
-from bot.domain.manifest import Entry, manifest_of
+from bot.domain.manifest import Entry
+from bot.domain.manifest_editing import manifest_of
 from bot.domain.pipeline import DEFAULT_MANIFEST, parse_pipeline
 from bot.domain.pull_requests import PullRequest
 from bot.domain.releases import release_of

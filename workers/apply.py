@@ -53,7 +53,8 @@ from bot.domain.errors import Misconfigured, Refused
 from bot.domain.gates import Fate, ProposedChange, Standing
 from bot.domain.instructions import Settled, overrides_of
 from bot.domain.keys import ModelKey, PullRequestKey
-from bot.domain.manifest import Entry, new_manifest, set_entry
+from bot.domain.manifest import Entry
+from bot.domain.manifest_editing import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckState, ReviewState
 from bot.domain.world import ChangeKind, Evaluation
 from bot.gateways.github.checks import status_title

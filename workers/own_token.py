@@ -7,7 +7,8 @@ from collections.abc import Callable
 from bot.comments import by_person
 from bot.domain import naming
 from bot.domain.errors import Misconfigured, Refused
-from bot.domain.manifest import Entry, new_manifest, set_entry
+from bot.domain.manifest import Entry
+from bot.domain.manifest_editing import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckName, CheckState, PullRequest
 from bot.domain.versions import RegisteredModel, VersionStatus
 from bot.settings import Secret, Settings

@@ -9,7 +9,8 @@ import pytest
 
 from bot.comments import adoption as text
 from bot.domain.adoption import LeftOut, Start, Stated, state, targets_in_use
-from bot.domain.manifest import Entry, manifest_of, parse_manifest, set_entry
+from bot.domain.manifest import Entry, parse_manifest
+from bot.domain.manifest_editing import manifest_of, set_entry
 from bot.domain.pipeline import ApprovalsWanted, Manual, Merge, RegistryTarget, parse_pipeline
 from bot.domain.versions import ModelVersion, RegisteredModel
 from policies.documents import InvalidDocument

@@ -15,7 +15,8 @@ from bot.domain.errors import Refused
 from bot.domain.instructions import Answer, Answered, Settled, Told
 from bot.domain.instructions import Said as Command
 from bot.domain.keys import CommentKey, ModelKey, RepositoryKey
-from bot.domain.manifest import Entry, set_entry
+from bot.domain.manifest import Entry
+from bot.domain.manifest_editing import set_entry
 from bot.gateways.redis_connection import connect
 from bot.sandbox.github import SandboxPull
 from bot.sandbox.github.git import Person

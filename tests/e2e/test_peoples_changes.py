@@ -6,7 +6,8 @@ import pytest
 
 from bot.domain import naming
 from bot.domain.keys import PullRequestKey
-from bot.domain.manifest import Entry, parse_manifests, set_entry
+from bot.domain.manifest import Entry, parse_manifests
+from bot.domain.manifest_editing import set_entry
 from bot.domain.pipeline import parse_pipeline
 from bot.sandbox.github import SandboxPull
 from bot.settings import Secret

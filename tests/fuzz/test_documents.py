@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.domain.groups import last_firing, next_firing
-from bot.domain.manifest import Entry, Manifest, parse_manifest, parse_manifests, remove_entry, set_entry
+from bot.domain.manifest import Entry, Manifest, parse_manifest, parse_manifests
+from bot.domain.manifest_editing import remove_entry, set_entry
 from bot.domain.naming import tag_name
 from bot.domain.pipeline import Pipeline, parse_pipeline
 from bot.domain.windows import frozen_by, opens_at
