@@ -106,13 +106,22 @@ def rows() -> dict[str, tuple[Cell, ...]]:
         version=3,
         since=ago(minutes=12),
     )
-    churn, price, reco, ocr, spam, demand = (
+    taken = Matter(
+        MatterKind.TAKEN,
+        "#163, which mallory opened, has the branch of v4's proposal",
+        "Merge or close it; the bot proposes nothing from a branch that somebody else uses.",
+        163,
+        4,
+        since=ago(minutes=90),
+    )
+    churn, price, reco, ocr, spam, demand, credit = (
         settled("churn", 30, "3.1.2", 40),
         settled("dynamic-pricing", 6, "1.5.0", 12),
         settled("recommender", 17, "4.0.3", 2.8),
         settled("ocr-invoices", 4, "1.1.0", 60),
         settled("spam-filter", 8, "2.0.1", 33),
         settled("demand-forecast", 2, "1.0.1", 5),
+        settled("credit-scoring", 3, "1.2.0", 90),
     )
     found = {
         FEATURED: _featured(),
@@ -123,7 +132,7 @@ def rows() -> dict[str, tuple[Cell, ...]]:
         "spam-filter": (_with(spam[0], (), refused), *spam[1:]),
         "demand-forecast": (_with(demand[0], (), evidence), *demand[1:]),
         "search-ranking": settled("search-ranking", 22, "5.2.0", 15),
-        "credit-scoring": settled("credit-scoring", 3, "1.2.0", 90),
+        "credit-scoring": (_with(credit[0], (), taken), *credit[1:]),
         "image-tagger": settled("image-tagger", 14, "2.7.4", 3.5),
         "lead-scoring": (
             Cell("lead-scoring", "staging", entry(1, "1.0.0"), ago(hours=1), "promotion-bot[bot]"),

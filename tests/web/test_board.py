@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib import resources
 
 from flask.testing import FlaskClient
 
@@ -15,6 +16,8 @@ from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings
 from bot.web.app import create_app
+from bot.web.board.overview import LABELS
+from bot.web.board.query import LIVE as LIVE_STATE
 from policies.verdict import Severity
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -96,3 +99,9 @@ def test_every_metric_can_be_chosen(web: FlaskClient, queue: WorkQueue) -> None:
     assert all(f"metric={name}" in text for name in metrics)
     assert "20 more metrics" in text
     assert "metric-39 over versions" in text
+
+
+def test_each_kind_of_matter_has_a_name_and_a_colour() -> None:
+    sheet = resources.files("bot.web").joinpath("static/board.css").read_text(encoding="utf-8")
+    assert set(LABELS) == {LIVE_STATE, *MatterKind}
+    assert [kind for kind in MatterKind if f".badge.{kind.value}" not in sheet] == []
