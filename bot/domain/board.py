@@ -163,7 +163,7 @@ def _waiting(state: EnvironmentState, now: datetime) -> Iterator[Matter]:
 def _taken(state: EnvironmentState) -> Iterator[Matter]:
     """Pull requests of others where the bot's would be."""
     for version, pull in state.taken.items():
-        what = f"#{pull.number}, which {pull.author} opened, has the branch of v{version}'s proposal"
+        what = f"{pull.author} uses the branch of v{version}'s proposal"
         do = "Merge or close it; the bot proposes nothing from a branch that somebody else uses."
         yield Matter(MatterKind.TAKEN, what, do, pull.number, version, since=pull.created_at)
 

@@ -108,7 +108,7 @@ def rows() -> dict[str, tuple[Cell, ...]]:
     )
     taken = Matter(
         MatterKind.TAKEN,
-        "#163, which mallory opened, has the branch of v4's proposal",
+        "mallory uses the branch of v4's proposal",
         "Merge or close it; the bot proposes nothing from a branch that somebody else uses.",
         163,
         4,

@@ -57,7 +57,7 @@ def test_a_proposal_waits_for_whom_the_pipeline_names() -> None:
 def test_a_branch_that_somebody_else_uses_is_said_with_what_to_do() -> None:
     state = EnvironmentState(PRODUCTION, taken={2: replace(pull(12, 2), author=Login("mallory"))})
     found = matters(world(version(2), production=state))[MatterKind.TAKEN]
-    assert found.what == "#12, which mallory opened, has the branch of v2's proposal"
+    assert found.what == "mallory uses the branch of v2's proposal"
     assert (found.do.partition(";")[0], found.pull_request) == ("Merge or close it", 12)
 
 
