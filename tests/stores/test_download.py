@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -105,17 +106,34 @@ def test_a_file_is_kept_only_if_it_is_known_to_be_right(target, marks, expected,
     assert (len(back.read) < len(FILES)) is kept
 
 
-def test_what_was_kept_and_is_damaged_is_fetched_again(target):
+@pytest.mark.parametrize(
+    ("marks", "expected", "damage"),
+    [("", DIGEST, b"x" * 500_000), ("1", None, b"2" * 499_999)],
+    ids=["other bytes, which the digest tells", "cut short, which the size tells"],
+)
+def test_what_was_kept_and_is_damaged_is_fetched_again(target, marks, expected, damage):
     with pytest.raises(Unreachable):
-        download(wanted(Shelf(FILES, marks="", answers=4)), target, Existing.STAYS)
+        download(wanted(Shelf(FILES, marks=marks, answers=4), expected), target, Existing.STAYS)
     partial = target.parent / ".live.partial" / "files"
-    damaged = next(p for p in partial.rglob("*") if p.is_file() and p.stat().st_size)
-    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    (partial / "d").write_bytes(damage)
     (partial / "left over").write_bytes(b"of another version")
 
-    download(wanted(Shelf(FILES)), target, Existing.STAYS)
+    assert download(wanted(Shelf(FILES, marks=marks), expected), target, Existing.STAYS).digest == DIGEST
 
     assert content(target) == FILES
+
+
+def test_a_record_that_ends_in_half_a_line_counts_up_to_there(target):
+    with pytest.raises(Unreachable):
+        download(wanted(Shelf(FILES, answers=3)), target, Existing.STAYS)
+    with (target.parent / ".live.partial" / "whole.jsonl").open("a") as record:
+        record.write('["a/wei')
+
+    back = Shelf(FILES)
+    download(wanted(back), target, Existing.STAYS)
+
+    assert content(target) == FILES
+    assert len(back.read) < len(FILES)
 
 
 def test_a_changed_byte_at_the_store_leaves_nothing(target):
@@ -140,6 +158,27 @@ def test_what_is_there_already_is_left_or_replaced_as_asked(target):
         download(wanted(shelf), target, Existing.STAYS)
     assert (target / "c").read_bytes() == b"Code"
     download(wanted(shelf), target, Existing.IS_REPLACED)
+    assert content(target) == FILES
+    assert [p.name for p in target.parent.iterdir()] == ["live"]
+
+
+def test_what_was_there_comes_back_where_the_new_one_cannot_get_its_name(target, monkeypatch):
+    download(wanted(Shelf(FILES)), target, Existing.STAYS)
+    (target / "c").write_bytes(b"Code")
+    rename = Path.rename
+
+    def refuses(self: Path, to: Path) -> Path:
+        if self.name == "files":
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    with pytest.raises(Refused, match="cannot be written: Input/output error"):
+        download(wanted(Shelf(FILES)), target, Existing.IS_REPLACED)
+    assert (target / "c").read_bytes() == b"Code"
+
+    monkeypatch.undo()
+    download(wanted(Shelf(FILES)), target, Existing.IS_REPLACED)
     assert content(target) == FILES
     assert [p.name for p in target.parent.iterdir()] == ["live"]
 
