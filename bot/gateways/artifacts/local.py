@@ -32,7 +32,8 @@ class LocalStore(DirectoryStore):
         """What is right below a directory; nothing where it is not there."""
         try:
             with os.scandir(self._root / directory) as found:
-                return [self._entry(posixpath.join(directory, item.name), item) for item in found]
+                items = list(found)
+            return [entry for item in items if (entry := self._entry(posixpath.join(directory, item.name), item))]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -40,8 +41,12 @@ class LocalStore(DirectoryStore):
                 f"The artifact store at {self._root} could not be read: {summary(error)}", service=Service.ARTIFACTS
             ) from None
 
-    def _entry(self, path: str, item: os.DirEntry[str]) -> Entry:
-        status = item.stat(follow_symlinks=False)
+    def _entry(self, path: str, item: os.DirEntry[str]) -> Entry | None:
+        """What an item is; None where it went while its directory was read, as what another process still writes."""
+        try:
+            status = item.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
         if stat.S_ISDIR(status.st_mode):
             return Entry(path, is_directory=True)
         if not stat.S_ISREG(status.st_mode):
