@@ -54,7 +54,8 @@ def command(
         output.print_json({"to": target, "versions": [result.to_dict() for result in results]})
     else:
         counted = (f"{outcomes.count(each)} {each.value}" for each in Outcome if each in outcomes)
-        click.echo(f"{len(results)} versions: {', '.join(counted) or 'nothing is promoted'}")
+        plural = "" if len(results) == 1 else "s"
+        click.echo(f"{len(results)} version{plural}: {', '.join(counted) or 'nothing is promoted'}")
     if Outcome.UNREACHABLE in outcomes:
         sys.exit(EXIT_UNREACHABLE)
     sys.exit(EXIT_REFUSED if Outcome.REFUSED in outcomes else 0)
@@ -68,4 +69,5 @@ def _line(result: Result) -> str:
         return f"{line}: {result.problem}"
     if copied.mended:
         line += f", {copied.mended} damaged"
-    return f"{line}, {copied.files} files, {copied.bytes:,} bytes written" if copied.files else line
+    plural = "" if copied.files == 1 else "s"
+    return f"{line}, {copied.files} file{plural}, {copied.bytes:,} bytes written" if copied.files else line

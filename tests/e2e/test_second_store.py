@@ -66,7 +66,7 @@ def test_only_what_is_missing_is_copied(world: House, run: Run, sync, second: Pa
     assert [(v["version"], v["outcome"], v["files"]) for v in sync()[1]] == [(1, "there", 0), (2, "copied", 1)]
     assert all(path.stat().st_mtime_ns == written[name] for name, path in blobs(second).items() if name in written)
     line = run("sync", "--to", str(second), "--environment", "production").stdout
-    assert f"{world.model} v1 (production, {entry.digest[:19]}…): there\n1 versions: 1 there\n" in line
+    assert f"{world.model} v1 (production, {entry.digest[:19]}…): there\n1 version: 1 there\n" in line
 
 
 def test_a_changed_byte_and_a_missing_file_are_found_and_mended(world: House, sync, second: Path) -> None:
@@ -158,6 +158,24 @@ def test_what_cannot_be_copied_is_said_of_that_version_alone(world: House, run: 
     again = run("sync", "--to", str(second))
     assert again.exit_code == 1
     assert "2 versions: 2 refused" in again.stdout
+
+
+def test_while_mlflow_is_away_what_is_there_is_there_and_what_is_missing_waits(
+    world: House, run: Run, sync, second: Path
+) -> None:
+    world.register()
+    world.event()
+    assert sync()[0] == 0
+    world.register(accuracy=0.97)
+    world.event()
+
+    away = run("sync", "--to", str(second), "--history", "--json", mlflow="http://127.0.0.1:9")
+
+    assert away.exit_code == 3
+    found = json.loads(away.stdout)["versions"]
+    assert [(v["version"], v["outcome"]) for v in found] == [(1, "there"), (2, "unreachable")]
+    assert "127.0.0.1:9" in found[1]["problem"]
+    assert [v["outcome"] for v in sync("--history")[1]] == ["there", "copied"]
 
 
 def test_a_version_whose_run_was_deleted_is_copied_and_one_without_files_is_refused(world: House, sync) -> None:

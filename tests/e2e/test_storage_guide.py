@@ -85,7 +85,7 @@ def test_the_guides_commands_do_what_it_says(built: House, shell) -> None:
     assert (home / "compared.png").read_bytes().startswith(b"\x89PNG")
     assert "fraud-detector v2 (50,0" in run(download)
     assert f"sha256:{run(digest).split()[0]}" == entry.digest
-    assert "1 versions: 1 copied" in run(sync)
+    assert "1 version: 1 copied" in run(sync)
     run(back)
     run(by_hand)
     for restored in ("restored", "by-hand"):
