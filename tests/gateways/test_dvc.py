@@ -115,20 +115,20 @@ def test_a_deleted_object_and_a_remote_that_is_away_are_told_apart(
 def test_a_file_that_is_gone_from_a_directory_is_named_once_it_is_looked_for_again(
     made: DvcProject, git: Git, training: SandboxRepository
 ) -> None:
-    now = [0.0]
+    now, commit = [0.0], training.head()
     dvc = Dvc(Access(roots=(Path(made.remote).parent,)), clock=lambda: now[0])
     place = made.object_of(hashlib.md5(b"2").hexdigest())
-    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2)
+    assert dvc.tracked(git, FOLDER, commit, "").stored == StoredDirectory(2, 2)
     aside = place.with_name("aside")
     place.rename(aside)
-    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2), "for a minute"
+    assert dvc.tracked(git, FOLDER, commit, "").stored == StoredDirectory(2, 2), "for a minute"
     elsewhere = training.push({".dvc/config": training.file(".dvc/config") + "    account_name = other\n"})
     assert dvc.tracked(git, FOLDER, elsewhere, "").stored == StoredDirectory(2, 2, "two.txt"), "of this remote alone"
     now[0] += 60
     for _ in range(2):
-        assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2, "two.txt")
+        assert dvc.tracked(git, FOLDER, commit, "").stored == StoredDirectory(2, 2, "two.txt")
     aside.rename(place)
-    assert dvc.tracked(git, FOLDER, training.head(), "").stored == StoredDirectory(2, 2), "what was missing is not kept"
+    assert dvc.tracked(git, FOLDER, commit, "").stored == StoredDirectory(2, 2), "what was missing is not kept"
 
 
 def test_a_damaged_listing_is_an_error(dvc: Dvc, git: Git, made: DvcProject, training: SandboxRepository) -> None:
