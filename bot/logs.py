@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TextIO
 
+from bot.printable import printable
+
 # On every line of JSON, null where they are not known: `delivery` is the webhook's that led to it, `job` the look's.
 FIELDS: Final = ("repository", "model", "version", "environment", "delivery", "job")
 OURS: Final = "promotion-bot"  # every logger of the product is below it
@@ -78,15 +80,10 @@ class _Text(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        record.message = _printable(record.message)
+        record.message = printable(record.message)
         line = super().formatMessage(record)
         fields = " ".join(f"{name}={_quoted(value)}" for name, value in _known().items())
         return f"{line}  [{fields}]" if fields else line
-
-
-def _printable(text: str) -> str:
-    """The text on one line: what an error quotes may hold line breaks, and what moves or turns a terminal's cursor."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _quoted(value: object) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from bot.cli.output import say
 from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
 
 _COMMANDS: Final[Mapping[str, str]] = {
@@ -73,7 +74,7 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit(130)
     except PromotionError as error:
-        click.echo(f"promotion-bot: {error}", err=True)
+        say(*f"promotion-bot: {error}".splitlines(), err=True)
         sys.exit(exit_code(error))
 
 

@@ -51,7 +51,7 @@ def create(organization: str | None, name: str, to: Path, port: int, as_json: bo
     owner = f"/organizations/{quote(organization, safe='')}" if organization else ""
     form_url = f"{site_of(settings.github_api_url)}{owner}/settings/apps/new"
     with AppPage(name, settings.public_url, form_url, partial(new_app, settings.github_api_url), port) as page:
-        click.echo(f"Open {page.url} in a browser on this machine, and create the App there.", err=True)
+        output.say(f"Open {page.url} in a browser on this machine, and create the App there.", err=True)
         app = page.wait(_PATIENCE)
     if app is None:
         raise Refused("nobody created the App within an hour; begin again")
@@ -91,8 +91,8 @@ def _tell(app: NewApp, folder: Path, as_json: bool) -> None:
         files = {"private_key": str(folder / _KEY), "settings": str(folder / _SETTINGS)}
         output.print_json({"app_id": app.app_id, "slug": app.slug, "install": install, **files})
         return
-    click.echo(
+    output.say(
         f"The App {app.slug} ({app.app_id}) is made. Its settings are in {folder / _SETTINGS}, its key beside them."
     )
-    click.echo(f"Install it on the deploy repositories: {install}")
-    click.echo("Then see whether all is well: promotion-bot doctor")
+    output.say(f"Install it on the deploy repositories: {install}")
+    output.say("Then see whether all is well: promotion-bot doctor")

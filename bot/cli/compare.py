@@ -43,7 +43,7 @@ def command(model: str, before: int, after: int, markdown: bool, plot: Path | No
     elif markdown:
         from bot.comments.replies import compared as as_markdown
 
-        click.echo(as_markdown(found))
+        output.say(*as_markdown(found).splitlines())
     else:
         _print(found)
 
@@ -53,7 +53,7 @@ def _print(found: Comparison) -> None:
     rows = [(what, row.name, _shown(row.before), _shown(row.after)) for what, part in parts for row in part]
     header = ("", "Name", f"v{found.before}", f"v{found.after}")
     output.print_table(header, rows, "Neither has metrics or params.", found.model)
-    click.echo("\n".join(f"signature: {text}" for text in found.signature) or "signature: the same")
+    output.say(*(f"signature: {text}" for text in found.signature or ("the same",)))
 
 
 def _draw(found: Comparison, plot: Path) -> None:

@@ -25,9 +25,9 @@ def command(as_json: bool) -> None:
         output.print_json([asdict(each) for each in found])
     else:
         for each in found:
-            click.echo(f"{_SIGNS[each.state]} {each.what}: {each.says}")
+            output.say(f"{_SIGNS[each.state]} {each.what}: {each.says}")
             if each.mend:
-                click.echo(f"    → {each.mend}")
+                output.say(f"    → {each.mend}")
     states = {each.state for each in found}
     if State.BAD in states:
         sys.exit(EXIT_REFUSED)

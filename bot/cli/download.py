@@ -70,15 +70,15 @@ def command(
         with progress.of_bytes(f"{model} v{version}", wanted.size) as told:
             found = download(wanted, target, existing, told)
     except KeyboardInterrupt:
-        click.echo("interrupted; what arrived is kept, and the same command goes on from there", err=True)
+        output.say("interrupted; what arrived is kept, and the same command goes on from there", err=True)
         raise
     verified = wanted.expected is not None
     if as_json:
         told_all = {"version": version, "digest": found.digest, "verified": verified, "bytes": found.size}
         output.print_json({**told_all, "to": str(target)})
     else:
-        click.echo(f"{model} v{version} ({found.size:,} bytes, {found.digest}) is in {target}")
-        click.echo("verified: the manifest says the same" if verified else "not verified: no manifest names it")
+        output.say(f"{model} v{version} ({found.size:,} bytes, {found.digest}) is in {target}")
+        output.say("verified: the manifest says the same" if verified else "not verified: no manifest names it")
 
 
 def _wanted(model: str, which: Which, copies: str | None, repository: str | None) -> tuple[Download, int]:

@@ -103,7 +103,7 @@ def command(
     if as_json:
         output.print_json({"pull_request": pull.number, "url": pull.url, **_summary(adoption)})
     else:
-        click.echo(f"#{pull.number} {pull.title}\n{pull.url}")
+        output.say(f"#{pull.number} {pull.title}", pull.url)
 
 
 def _asked(question: str, default: Any, kind: Any) -> Any:  # noqa: ANN401 - what click's types make of an answer
@@ -119,7 +119,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _progress(model: str, version: int) -> None:
-    click.echo(f"reading the files of {model} v{version}", err=True)
+    output.say(f"reading the files of {model} v{version}", err=True)
 
 
 def _summary(adoption: Adoption) -> dict[str, object]:
@@ -137,13 +137,13 @@ def _summary(adoption: Adoption) -> dict[str, object]:
 
 def _tell(adoption: Adoption) -> None:
     for (model, environment), entry in sorted(adoption.entries.items()):
-        click.echo(f"{model}: v{entry.version} is live in {environment} ({entry.release})")
+        output.say(f"{model}: v{entry.version} is live in {environment} ({entry.release})")
     for each in adoption.stated.left_out:
-        click.echo(f"{each.model}: left out of {each.environment}: {each.why}")
+        output.say(f"{each.model}: left out of {each.environment}: {each.why}")
     if not adoption.entries:
-        click.echo("nothing is live yet: the manifest begins without entries")
+        output.say("nothing is live yet: the manifest begins without entries")
 
 
 def _print(adoption: Adoption) -> None:
     for path, text in sorted(adoption.files.items()):
-        click.echo(f"--- {path}\n{text}")
+        output.say(f"--- {path}", *text.splitlines())

@@ -4,34 +4,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from bot.printable import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 repository = click.option("--repository", help="The deploy repository.  [default: the one that owns the model]")
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Lines for people, each of which stays one, whatever foreign text is in it."""
+    click.echo("\n".join(map(printable, lines)), err=err)
+
+
+def words(value: object, style: str = "") -> Text:
+    """Foreign text in a table or tree: no markup, and nothing that a terminal would obey."""
+    from rich.text import Text
+
+    return Text(printable(str(value)), style=style)
+
+
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
     """JSON as programs read it and people can."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def print_tree(title: str, branches: Mapping[str, Any]) -> None:
     """Nested values as a tree; nothing in it is read as markup."""
     from rich.console import Console
-    from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text(title))
+    tree = Tree(words(title))
 
     def grow(at: Tree, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             if isinstance(value, Mapping):
-                grow(at.add(Text(name)), value)
+                grow(at.add(words(name)), value)
             else:
                 shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-                at.add(Text(f"{name}: {shown if shown not in (None, '') else '–'}"))
+                at.add(words(f"{name}: {shown if shown not in (None, '') else '–'}"))
 
     grow(tree, branches)
     Console().print(tree)
@@ -41,14 +58,15 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: 
     """A table on the terminal; `empty` where there is no row. Nothing in a cell is read as markup."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     if not rows:
-        click.echo(empty)
+        say(empty)
         return
-    table = Table(*header, title=title or None, title_justify="left")
+    table = Table(title=words(title) if title else None, title_justify="left")
+    for name in header:
+        table.add_column(words(name))
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*map(words, row))
     console = Console()
     # Plain lines elsewhere than on a terminal, which would otherwise be cut at 80 columns.
     if not console.is_terminal:

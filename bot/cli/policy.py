@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bot.cli import EXIT_REFUSED, EXIT_USAGE, options
+from bot.cli import EXIT_REFUSED, EXIT_USAGE, options, output
 from bot.domain.backtest import Difference, counted
 from bot.domain.errors import Refused
 from bot.domain.plain import moment_text
@@ -55,12 +54,12 @@ def check(files: tuple[Path, ...], root: Path, as_json: bool) -> None:
     """Say what is wrong in policies, policy tests, a pipeline or a manifest, with file, line and column."""
     problems = [problem for file in files for problem in _problems_of(file, root)]
     if as_json:
-        click.echo(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
+        output.print_json([asdict(problem) for problem in problems])
     else:
         for problem in problems:
-            click.echo(str(problem))
+            output.say(str(problem))
         if not problems:
-            click.echo(f"{len(files)} file{'s' if len(files) > 1 else ''}: nothing is wrong")
+            output.say(f"{len(files)} file{'s' if len(files) > 1 else ''}: nothing is wrong")
     sys.exit(EXIT_REFUSED if problems else 0)
 
 
@@ -126,14 +125,14 @@ def test(files: tuple[Path, ...], coverage: bool, root: Path, as_json: bool) -> 
             policy = _read_policy(_tested_by(file), root)
             results = tuple(run_case(policy, case) for case in parse_cases(file.read_bytes(), str(file), policy))
         except InvalidDocument as invalid:
-            click.echo(str(invalid), err=True)
+            output.say(*map(str, invalid.problems), err=True)
             sys.exit(EXIT_USAGE)
         uncovered = never_failing(policy, results) if coverage else ()
         reports.append(_report(file, results, uncovered))
         if not as_json:
             _print_results(file, results, uncovered)
     if as_json:
-        click.echo(json.dumps(reports, ensure_ascii=False, indent=2))
+        output.print_json(reports)
     sys.exit(EXIT_REFUSED if any(report["wrong"] or report["never_failing"] for report in reports) else 0)
 
 
@@ -163,15 +162,15 @@ def _print_results(file: Path, results: tuple[CaseResult, ...], uncovered: tuple
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("Case", "Result", title=str(file), title_justify="left")
+    table = Table("Case", "Result", title=output.words(file), title_justify="left")
     for result in results:
-        lines = [_wrong(result, name, expected, found) for name, expected, found in result.wrong]
-        text = Text("\n".join(lines), style="red") if lines else Text("as expected", style="green")
-        table.add_row(Text(result.case.name), text)
+        lines = [output.words(_wrong(result, *each), "red") for each in result.wrong]
+        text = Text("\n").join(lines) if lines else Text("as expected", style="green")
+        table.add_row(output.words(result.case.name), text)
     console = Console()
     console.print(table)
     if uncovered:
-        console.print(Text(f"No case makes these checks fail: {', '.join(uncovered)}", style="yellow"))
+        console.print(output.words(f"No case makes these checks fail: {', '.join(uncovered)}", "yellow"))
 
 
 def _wrong(result: CaseResult, name: str, expected: Status, found: Status) -> str:
@@ -197,7 +196,7 @@ def explain(model: str, version: int, environment: str | None, repository: str |
 
     found = explained(without_queue(settings), model, version, repository, environment)
     if as_json:
-        click.echo(json.dumps([each.to_dict() for each in found], ensure_ascii=False, indent=2))
+        output.print_json([each.to_dict() for each in found])
     else:
         _print_explained(model, version, found)
     sys.exit(EXIT_REFUSED if any(each.verdict.status is not Status.PASS for each in found) else 0)
@@ -205,42 +204,37 @@ def explain(model: str, version: int, environment: str | None, repository: str |
 
 def _print_explained(model: str, version: int, found: Sequence[Explained]) -> None:
     from rich.console import Console
-    from rich.text import Text
     from rich.tree import Tree
 
     console = Console()
     for each in found:
-        title = Text(f"{model} v{version} in {each.environment}: ") + _status_text(each.verdict.status)
-        tree = Tree(title + Text(f"  ({each.verdict.policy})", style="dim"))
+        title = output.words(f"{model} v{version} in {each.environment}: ") + _status_text(each.verdict.status)
+        tree = Tree(title + output.words(f"  ({each.verdict.policy})", "dim"))
         for outcome in each.verdict.outcomes:
             _add_outcome(tree, outcome, each.sources.get(outcome.check, ""))
-        evidence = tree.add(Text("evidence", style="dim"))
+        evidence = tree.add(output.words("evidence", "dim"))
         for name, value in each.evidence.items():
-            evidence.add(Text(f"{name}: {value}", style="dim"))
+            evidence.add(output.words(f"{name}: {value}", "dim"))
         console.print(tree)
 
 
 def _add_outcome(tree: Tree, outcome: Outcome, source: str) -> None:
-    from rich.text import Text
-
-    label = _status_text(outcome.status) + Text(f" {outcome.check} ({outcome.kind})", style="bold")
+    label = _status_text(outcome.status) + output.words(f" {outcome.check} ({outcome.kind})", "bold")
     advisory = " advisory" if outcome.severity is Severity.ADVISORY else ""
-    branch = tree.add(label + Text(f"{advisory}  {source}", style="dim"))
-    branch.add(Text(f"measured {outcome.measured}"))
-    branch.add(Text(f"required {outcome.required}"))
+    branch = tree.add(label + output.words(f"{advisory}  {source}", "dim"))
+    branch.add(output.words(f"measured {outcome.measured}"))
+    branch.add(output.words(f"required {outcome.required}"))
     if outcome.remedy:
-        branch.add(Text(outcome.remedy, style="italic"))
+        branch.add(output.words(outcome.remedy, "italic"))
     if outcome.until:
-        branch.add(Text(f"until {outcome.until:%Y-%m-%d %H:%M} UTC", style="dim"))
+        branch.add(output.words(f"until {outcome.until:%Y-%m-%d %H:%M} UTC", "dim"))
     for child in outcome.children:
         _add_outcome(branch, child, "")
 
 
 def _status_text(status: Status) -> Text:
-    from rich.text import Text
-
     colours = {Status.PASS: "green", Status.FAIL: "red", Status.ERROR: "magenta", Status.PENDING: "yellow"}
-    return Text(status.value, style=colours.get(status, "dim"))
+    return output.words(status.value, colours.get(status, "dim"))
 
 
 # --- backtest ---------------------------------------------------------------------------------------------------------
@@ -282,7 +276,7 @@ def backtest(
     history = History.since(view, moment)
     rows = list(_with_progress(backtest(view, policies, history, now), len(history.versions) * len(policies)))
     if as_json:
-        click.echo(json.dumps([_row(row) for row in rows], ensure_ascii=False, indent=2))
+        output.print_json([_row(row) for row in rows])
     else:
         _print_backtest(rows, since)
     sys.exit(EXIT_REFUSED if any(row.difference is Difference.NEWLY_REFUSED for row in rows) else 0)
@@ -319,7 +313,6 @@ def _row(row: Backtested) -> dict[str, Any]:
 def _print_backtest(rows: list[Backtested], since: str) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     shown = [row for row in rows if row.difference in (Difference.NEWLY_REFUSED, Difference.NEWLY_ACCEPTED)]
@@ -327,7 +320,8 @@ def _print_backtest(rows: list[Backtested], since: str) -> None:
         table = Table("Model", "Version", "Environment", "Difference", "Why")
         for row in shown:
             why = "; ".join(f"{o.check}: {o.measured}" for o in row.verdict.having(Status.FAIL))
-            table.add_row(Text(row.model), f"v{row.version}", Text(row.environment), row.difference.value, Text(why))
+            cells = (row.model, f"v{row.version}", row.environment, row.difference.value, why)
+            table.add_row(*map(output.words, cells))
         console.print(table)
     counts = ", ".join(f"{count} {difference.value}" for difference, count in counted(rows).items())
-    console.print(f"{len(rows)} decisions of the last {since}: {counts}")
+    console.print(output.words(f"{len(rows)} decisions of the last {since}: {counts}"))

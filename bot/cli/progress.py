@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import click
+from bot.cli import output
 
 _LINES: Final = 4  # in all, where nobody sees a bar
 
@@ -51,4 +51,4 @@ class _Lines:
             step = _LINES * self._done // self._total if self._total else _LINES
             if step > self._told:
                 self._told = step
-                click.echo(f"{self._what}: {self._done:,} of {self._total:,} bytes", err=True)
+                output.say(f"{self._what}: {self._done:,} of {self._total:,} bytes", err=True)

@@ -54,7 +54,7 @@ def tell(view: RepositoryView, pull: PullRequest, *, wait: bool, timeout: int, a
 
     checks: dict[str, str] = {}
     if not as_json:
-        click.echo(f"#{pull.number} {pull.title}\n{pull.url}")
+        output.say(f"#{pull.number} {pull.title}", pull.url)
     state = CheckState.SUCCESS
     if wait:
         deadline = time.monotonic() + timeout
@@ -62,7 +62,7 @@ def tell(view: RepositoryView, pull: PullRequest, *, wait: bool, timeout: int, a
         def changed(check: Check) -> None:
             checks[check.name] = check.state.value
             if not as_json:
-                click.echo(f"{check.name}: {check.state.replace('_', ' ')}: {check.title}")
+                output.say(f"{check.name}: {check.state.replace('_', ' ')}: {check.title}")
 
         def pause() -> bool:
             time.sleep(POLL)
@@ -72,6 +72,6 @@ def tell(view: RepositoryView, pull: PullRequest, *, wait: bool, timeout: int, a
     if as_json:
         output.print_json({"pull_request": pull.number, "url": pull.url, "checks": checks})
     if state is CheckState.IN_PROGRESS:
-        click.echo("promotion-bot: the policy has not spoken yet; the pull request stays open", err=True)
+        output.say("promotion-bot: the policy has not spoken yet; the pull request stays open", err=True)
         sys.exit(EXIT_UNREACHABLE)
     sys.exit(0 if state is CheckState.SUCCESS else EXIT_REFUSED)

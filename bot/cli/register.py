@@ -81,9 +81,9 @@ def command(
         )
     else:
         said = "registered from" if registered.is_new else "there already, from"
-        click.echo(f"{model} v{version.version}: {said} run {run_id}")
+        output.say(f"{model} v{version.version}: {said} run {run_id}")
         for key, value in registered.tags.items():
-            click.echo(f"  {key}: {value}")
+            output.say(f"  {key}: {value}")
     if wait and version.status is not VersionStatus.READY:
-        click.echo(f"promotion-bot: it is not ready after {timeout} s", err=True)
+        output.say(f"promotion-bot: it is not ready after {timeout} s", err=True)
         sys.exit(EXIT_UNREACHABLE)

@@ -19,4 +19,4 @@ def command(as_json: bool) -> None:
     if as_json:
         output.print_json({"queued": list(settings.repositories)})
     else:
-        click.echo(f"queued: {', '.join(settings.repositories)}")
+        output.say(f"queued: {', '.join(settings.repositories)}")

@@ -48,14 +48,14 @@ def command(
         for result in copy_each(gateways, promoted(view, environments, Span.EVER if history else Span.NOW), copies):
             results.append(result)
             if not as_json:
-                click.echo(_line(result))
+                output.say(_line(result))
     outcomes = [result.outcome for result in results]
     if as_json:
         output.print_json({"to": target, "versions": [result.to_dict() for result in results]})
     else:
         counted = (f"{outcomes.count(each)} {each.value}" for each in Outcome if each in outcomes)
         plural = "" if len(results) == 1 else "s"
-        click.echo(f"{len(results)} version{plural}: {', '.join(counted) or 'nothing is promoted'}")
+        output.say(f"{len(results)} version{plural}: {', '.join(counted) or 'nothing is promoted'}")
     if Outcome.UNREACHABLE in outcomes:
         sys.exit(EXIT_UNREACHABLE)
     sys.exit(EXIT_REFUSED if Outcome.REFUSED in outcomes else 0)

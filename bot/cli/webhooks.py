@@ -30,4 +30,4 @@ def sync(as_json: bool) -> None:
     if as_json:
         output.print_json({"url": url, "webhook_id": state.webhook_id, "changes": list(state.changes)})
     else:
-        click.echo(f"{url}: {', '.join(state.changes) or 'as it should be'}")
+        output.say(f"{url}: {', '.join(state.changes) or 'as it should be'}")

@@ -69,6 +69,14 @@ def test_what_is_no_version_is_2_and_said(arguments: tuple[str, ...]) -> None:
     assert "is not a version such as 7 or v7" in done.stderr
 
 
+def test_a_message_moves_no_terminal(tmp_path: Path) -> None:
+    place = tmp_path / "\x1b[31m\u202e"
+    place.mkdir()
+    refused = promotion_bot("policy", "test", str(place))
+    assert refused.returncode == 1
+    assert f"there is no *.test.yaml in {tmp_path}/\\x1b[31m\\u202e\n" in refused.stderr
+
+
 @pytest.mark.parametrize("command", ["up", "web", "worker"])
 def test_missing_settings_are_2_and_named(command: str) -> None:
     done = promotion_bot(command)

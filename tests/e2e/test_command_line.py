@@ -211,6 +211,37 @@ def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: 
     assert "data_hash: md5:aaaa" in shown
 
 
+def test_nothing_that_somebody_wrote_in_mlflow_moves_the_terminal(world: House, run: Run) -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n::error::x [red]"
+    tags = {"data_version": evil, "git_commit": evil, "git_branch": evil, "trained_by": evil}
+    world.register(tags=tags)
+    world.register(accuracy=0.97, tags=tags)
+    world.event()
+    model = world.model
+    for arguments in (
+        ("lineage", model, "2"),
+        ("compare", model, "1", "2"),
+        ("compare", model, "1", "2", "--markdown"),
+        ("validate", model, "2", "--environment", "staging"),
+        ("policy", "explain", model, "2"),
+        ("status", model),
+        ("history", model),
+    ):
+        for form in ((), ("--json",)):
+            if form and "--markdown" in arguments:
+                continue
+            done = run(*arguments, *form)
+            obeyed = {
+                character for line in done.stdout.split("\n") for character in line if not character.isprintable()
+            }
+            assert obeyed == set(), (arguments, form)
+            assert not [line for line in done.stdout.splitlines() if line.lstrip().startswith("::")]
+    shown = run("lineage", model, "2").stdout
+    assert "\\x1b[2J" in shown
+    assert "[red]" in shown, "no markup either"
+    assert json.loads(run("lineage", model, "2", "--json").stdout)["data"]["data_version"] == evil
+
+
 def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None:
     world.register()
     assert "has no version 7" in str(run("lineage", world.model, "7").exception)

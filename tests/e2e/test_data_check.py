@@ -139,6 +139,22 @@ def test_a_directory_that_the_operator_did_not_name_never_passes(
     assert world.tags(version)["promotion.staging.status"] == "waiting"
 
 
+def test_a_repository_that_the_bot_may_not_read_never_passes_and_says_which_permission(
+    world: House, project: DvcProject
+) -> None:
+    training = world.github.add_repository("acme/training", {"a": "b"}, {})
+    project.push_to(training)
+    version = world.register(tags=recorded(project, training))
+    world.event()
+    assert world.proposal("staging", version) is None
+    assert world.tags(version)["promotion.staging.status"] == "waiting"
+    (found,) = explained(world.gateways, world.model, version, None, "staging")
+    outcome = next(o for o in found.verdict.outcomes if o.check == "data-is-real")
+    assert outcome.status is Status.ERROR
+    assert "acme/training" in outcome.measured
+    assert "Contents: read" in f"{outcome.measured} {outcome.remedy}"
+
+
 def test_an_object_that_goes_after_the_proposal_takes_the_check_back(
     world: House, project: DvcProject, training: SandboxRepository
 ) -> None:
