@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+
 import click
 from rich.console import Console
 
@@ -18,4 +21,6 @@ def command(keep: bool) -> None:
         raise Misconfigured(
             f"the demo needs more packages ({error.name}): pip install 'promotion-bot[demo]'"
         ) from error
+    # As Ctrl+C does: what was started is stopped, and its folder goes.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     run(Console(), keep=keep)
