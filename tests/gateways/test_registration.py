@@ -15,7 +15,7 @@ from bot.cli import cli
 from bot.domain.errors import Refused
 from bot.domain.versions import VersionStatus
 from bot.gateways.registration import LINEAGE_TAGS, Registered, wait_until_ready
-from bot.gateways.registry import Registry
+from bot.gateways.registry import TAG_VALUE_LIMIT, Registry
 from tests.gateways.conftest import MLMODEL
 
 Invoke = Callable[..., Result]
@@ -79,6 +79,14 @@ def test_a_runs_model_is_registered_with_its_lineage_once(invoke, name, run_id, 
     version = client.get_model_version(name, "1")
     assert (version.tags["team"], version.description) == ("fraud", "better said")
     assert len(client.search_model_versions(f"name = '{name}'")) == 1
+
+
+def test_a_tag_that_is_too_long_is_cut(invoke, name, run_id, log_model, client):
+    run = run_id()
+    log_model(run_id=run)
+    assert invoke("register", run, name, "--tag", f"note={'x' * 9_000}").exit_code == 0
+    note = client.get_model_version(name, "1").tags["note"]
+    assert (len(note), note[-2:]) == (TAG_VALUE_LIMIT, "x…")
 
 
 def test_a_model_among_a_runs_artifacts_is_found(invoke, name, run_id, client, mlflow, registry, artifacts, tmp_path):
