@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from bot.domain.versions import ModelVersion, RegisteredModel
     from bot.gateways.artifacts.download import Download
     from bot.wiring import Gateways
+
+
+_VERIFIED: Final = "verified: the manifest says the same"
+_UNNAMED: Final = "not verified: no manifest names it"
+_UNREAD: Final = "not verified: no manifest was read, for want of GITHUB_TOKEN and PROMOTION_REPOSITORIES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def command(
     which.expect_one()
     if copies and environment is None:
         raise click.UsageError("--from needs --environment: the manifest's digest finds the files there")
-    wanted, version = _wanted(model, which, copies, repository)
+    wanted, version, vouched = _wanted(model, which, copies, repository)
     from bot.gateways.artifacts.download import Existing, download
 
     existing = Existing.IS_REPLACED if force else Existing.STAYS
@@ -72,17 +77,16 @@ def command(
     except KeyboardInterrupt:
         output.say("interrupted; what arrived is kept, and the same command goes on from there", err=True)
         raise
-    verified = wanted.expected is not None
     if as_json:
+        verified = wanted.expected is not None
         told_all = {"version": version, "digest": found.digest, "verified": verified, "bytes": found.size}
         output.print_json({**told_all, "to": str(target)})
     else:
-        output.say(f"{model} v{version} ({found.size:,} bytes, {found.digest}) is in {target}")
-        output.say("verified: the manifest says the same" if verified else "not verified: no manifest names it")
+        output.say(f"{model} v{version} ({found.size:,} bytes, {found.digest}) is in {target}", vouched)
 
 
-def _wanted(model: str, which: Which, copies: str | None, repository: str | None) -> tuple[Download, int]:
-    """What to bring, and the number of the version that it is."""
+def _wanted(model: str, which: Which, copies: str | None, repository: str | None) -> tuple[Download, int, str]:
+    """What to bring, the number of the version that it is, and whether somebody vouches for it, in words."""
     needs = Needs.GITHUB if copies else Needs.REGISTRY | Needs.GITHUB if which.environment else Needs.REGISTRY
     settings = options.prepared(needs)
     from bot.gateways.artifacts.copies import Copies
@@ -95,13 +99,15 @@ def _wanted(model: str, which: Which, copies: str | None, repository: str | None
     entry = _entry(gateways, repository, model, which.environment) if which.environment else None
     if entry is not None and copies:
         name = f"version {entry.version} of “{model}”"
-        return Download(name, Copies(open_place(copies)).files(entry.digest), entry.digest), entry.version
+        return Download(name, Copies(open_place(copies)).files(entry.digest), entry.digest), entry.version, _VERIFIED
     known = registered(gateways, model)
     version = version_of(known, entry.version) if entry else _registered(known, which)
     if entry is None and settings.knows_manifests:
         entry = entry_of(gateways, repository, version)
     name = f"version {version.version} of “{model}”"
-    return Download(name, gateways.artifacts.files(version), entry.digest if entry else None), version.version
+    wanted = Download(name, gateways.artifacts.files(version), entry.digest if entry else None)
+    vouched = _VERIFIED if entry else _UNNAMED if settings.knows_manifests else _UNREAD
+    return wanted, version.version, vouched
 
 
 def _entry(gateways: Gateways, repository: str | None, model: str, environment: str) -> Entry:

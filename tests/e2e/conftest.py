@@ -35,15 +35,20 @@ def world(registry_url: str, cache_url: Secret) -> Iterator[House]:
 
 @pytest.fixture
 def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`promotion-bot …` as the bot, or with `login` as a person with a token; `mlflow` is where the registry is."""
+    """`promotion-bot …` as the bot, or with `login` as a person with a token; `mlflow` and `github` are where they are."""
     settings = world.gateways.settings
     credentials = settings.github_credentials
     assert isinstance(credentials, AppCredentials)
 
-    def run(*arguments: str, login: str = "", mlflow: str = settings.mlflow_tracking_uri) -> Result:
+    def run(
+        *arguments: str,
+        login: str = "",
+        mlflow: str = settings.mlflow_tracking_uri,
+        github: str = settings.github_api_url,
+    ) -> Result:
         environment = {
             "MLFLOW_TRACKING_URI": mlflow,
-            "GITHUB_API_URL": settings.github_api_url,
+            "GITHUB_API_URL": github,
             "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
         }
         if login:

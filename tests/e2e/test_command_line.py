@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import cli
-from bot.domain.errors import Misconfigured, PromotionError
+from bot.domain.errors import Misconfigured, PromotionError, Unreachable
 from bot.settings import Secret
 from bot.wiring import build
 from tests.e2e.conftest import Run
@@ -155,6 +155,8 @@ def test_a_model_is_downloaded_verified_or_not_at_all(world: House, run: Run, tm
     assert entry is not None
     assert json.loads(done.stdout)["digest"] == entry.digest
     assert (target / "data" / "weights.bin").read_bytes() == b"1" * 100_000
+    away = run("download", world.model, "--version", "1", "--to", str(tmp_path / "two"), github="http://127.0.0.1:9")
+    assert isinstance(away.exception, Unreachable), "nothing is taken unverified only because GitHub is away"
     two = run("download", world.model, "--alias", "staging", "--to", str(tmp_path / "two"))
     assert two.stdout.endswith("\nverified: the manifest says the same\n")
     assert run("download", world.model, "--stage", "staging", "--to", str(target)).exit_code == 0
