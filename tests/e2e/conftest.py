@@ -35,7 +35,7 @@ def world(registry_url: str, cache_url: Secret) -> Iterator[House]:
 
 @pytest.fixture
 def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`promotion-bot …` as the bot, or with `login` as a person with a token; `mlflow` and `github` are where they are."""
+    """`promotion-bot …` as the bot, or with `login` as a person with a token; both services can be elsewhere."""
     settings = world.gateways.settings
     credentials = settings.github_credentials
     assert isinstance(credentials, AppCredentials)
