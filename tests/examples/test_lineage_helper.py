@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -305,6 +306,30 @@ def test_the_output_of_a_stage_and_a_file_in_it(repository: Path, lineage: Modul
         assert said["data_version"] == md5[:12]
 
 
+def test_a_directory_has_the_files_that_dvcignore_leaves_in(repository: Path, lineage: ModuleType) -> None:
+    """By patterns of one place, of a directory, and by one that takes a file back."""
+    kept = ("a.csv", "keep.log", "\u00fcn\u00ef.csv", "deep/tmp/kept.csv")
+    for name in (*kept, "b.log", "tmp/part.csv", "deep/x.log", "old/x.csv", "\u00fc.log"):
+        file = repository / "data/raw" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(CSV)
+    (repository / ".dvcignore").write_text("*.log\n!keep.log\ndata/raw/tmp/*\n")
+    (repository / "data/.dvcignore").write_text("/raw/old\n")
+    listing = json.dumps([{"md5": MD5, "relpath": name} for name in sorted(kept)])
+    assert lineage.record_model("data/raw")["model_hash"] == f"md5:{hashlib.md5(listing.encode()).hexdigest()}.dir"
+
+
+def test_without_git_nobody_knows_what_dvcignore_leaves_out(
+    place: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place / "model").mkdir()
+    (place / "model/weights").write_bytes(CSV)
+    assert lineage.record_model("model")["model_hash"].endswith(".dir")
+    (place / ".dvcignore").write_text("*.tmp\n")
+    assert lineage.record_model("model") == {}
+    assert "fatal: not a git repository" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -335,6 +360,15 @@ def test_a_model_is_recorded_by_its_bytes(
     assert tags()["model_hash"] == f"md5:{MD5}"
     assert lineage.record_model("nothing.bin") == {}
     assert "nothing.bin is not there" in caplog.text
+
+
+def test_a_model_outside_of_the_repository_has_its_whole_path(
+    repository: Path, lineage: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "model"
+    elsewhere.mkdir()
+    (elsewhere / "weights").write_bytes(CSV)
+    assert lineage.record_model(elsewhere)["model_path"] == str(elsewhere)
 
 
 def test_a_framework_that_is_no_package_is_said(
