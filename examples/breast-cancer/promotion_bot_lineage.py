@@ -229,8 +229,10 @@ def _remote() -> dict[str, str]:
         names = _git("remote").split()
         if not names:
             raise Unknown("the repository has no remote")
-        url = _git("remote", "get-url", "origin" if "origin" in names else names[0])
-        return {"git_repository": repository_of(url)}
+        shown = repository_of(_git("remote", "get-url", "origin" if "origin" in names else names[0]))
+        if "@" in shown:
+            raise Unknown("the remote's URL has an @ where none belongs: a password may be before it")
+        return {"git_repository": shown}
     except Unknown as unknown:
         raise Unknown(f"git_repository: {unknown}") from unknown
 
