@@ -147,7 +147,9 @@ def test_what_cannot_be_done_is_said(team: Training, client: MlflowClient, comma
     [
         ("size\n1\n2\n", "has no column “malignant”"),
         ("size,malignant\n1,0\n,1\n", "has missing values in: size"),
+        ("size,malignant\n1,0\nbig,1\n", "has values that are no numbers in: size"),
         ("size,malignant\n1,0\n2,3\n", "“malignant” must be 0 or 1"),
+        ("size,malignant\n1,0\n2,1\n", "data/dataset.csv cannot be split as params.yaml says: "),
         ("", "data/dataset.csv is no table of comma-separated values"),
         ('\0\n"', "data/dataset.csv is no table of comma-separated values"),
     ],
@@ -175,6 +177,24 @@ def test_a_model_is_not_trained_on_other_data_than_it_is_said_to_come_from(team:
         dataset.write_bytes(first)
     assert "data/prepared is not made of data/dataset.csv as it is now: run `python prepare.py`" in newer.stderr
     assert all("run `dvc pull data/dataset.csv`" in done.stderr for done in gone)
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "says"),
+    [
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, (), "“breast-cancer”: API request to http://127.0.0.1:9"),
+        ({}, ("--experiment-name", "abandoned"), "“abandoned”: "),
+    ],
+)
+def test_an_mlflow_that_cannot_log_is_said_before_anything_is_trained(
+    team: Training, client: MlflowClient, variables: dict[str, str], options: tuple[str, ...], says: str
+) -> None:
+    if options:
+        client.delete_experiment(client.create_experiment("abandoned"))
+    done = team.run("python", "train.py", *options, **variables, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 1
+    assert f"MLflow cannot log to the experiment {says}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
