@@ -129,6 +129,7 @@ def test_it_is_evaluated_row_by_row_and_registered_once(team: Training, client: 
         (("register.py", "nope"), "MLflow refuses to register nope: Run with id=nope not found"),
         (("register.py", "RUNNING"), "is RUNNING: only a finished run is registered"),
         (("register.py", "EMPTY"), "has logged no model"),
+        (("register.py", "DELETED"), "is deleted: `mlflow runs restore --run-id "),
         (("register.py", "EMPTY", "--tag", "ticket"), "“ticket” is not KEY=VALUE"),
     ],
 )
@@ -136,7 +137,10 @@ def test_what_cannot_be_done_is_said(team: Training, client: MlflowClient, comma
     running = client.create_run("0").info.run_id
     empty = client.create_run("0").info.run_id
     client.set_terminated(empty)
-    names = {"RUNNING": running, "EMPTY": empty}
+    deleted = client.create_run("0").info.run_id
+    client.set_terminated(deleted)
+    client.delete_run(deleted)
+    names = {"RUNNING": running, "EMPTY": empty, "DELETED": deleted}
     done = team.run("python", *(names.get(word, word) for word in command))
     assert done.returncode != 0
     assert says in done.stderr
