@@ -90,6 +90,7 @@ def test_what_is_tried_is_the_one_version_that_the_manifest_proposes(
     [
         (("--limit", "10000"), 0, "p95"),  # how long it takes here is not what is tested
         (("--limit", "0"), 1, "limit 0 ms"),
+        (("--calls", "1"), 2, "needs two or more"),
         (None, 1, "no input example"),
     ],
 )
