@@ -240,3 +240,23 @@ def test_it_runs_as_an_mlflow_project(team: Training, client: MlflowClient) -> N
     assert client.get_experiment(run.info.experiment_id).name == "as-a-project"
     assert run.info.status == "FINISHED"
     assert run.data.params["model_type"] == "logistic_regression"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("evaluate", "run nope cannot be evaluated"),
+        ("register", "MLflow refuses to register nope"),
+    ],
+)
+def test_the_projects_other_programs_take_what_it_gives_them(team: Training, entry: str, says: str) -> None:
+    command = yaml.safe_load((EXAMPLE / "MLproject").read_text())["entry_points"][entry]["command"]
+    done = team.run(*command.format(run_id="nope", name="another").split())
+    assert says in done.stderr
+
+
+def test_every_kind_of_model_starts_from_the_seed(team: Training) -> None:
+    script = (
+        "from models import MODEL_TYPES, build\nprint([build(each, {}, 7)[-1].random_state for each in MODEL_TYPES])"
+    )
+    assert team.ok("python", "-c", script) == "[7, 7, 7]"
