@@ -59,6 +59,7 @@ def is_current() -> bool:
 
 
 def md5_of(path: Path) -> str:
+    """As DVC and the lineage take it; not asked of the lineage's module, which takes seconds to bring MLflow."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,18 @@ def test_a_machine_without_git(
     said = lineage.record_lineage(data="data/dataset.csv")
     assert said["data_hash"] == f"md5:{MD5}"
     assert "the program git is not installed" in caplog.text
+
+
+def test_a_git_that_does_not_end(
+    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network drive that does not answer."""
+    (repository / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (repository / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{repository}:{os.environ['PATH']}")
+    monkeypatch.setattr(lineage, "_GIT_LIMIT", 0.1)
+    assert lineage.record_lineage(model_type="x").keys().isdisjoint({"git_commit", "git_dirty", "git_branch"})
+    assert "git_commit, git_dirty: `git rev-parse` did not end within 0.1 seconds" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["train.py", "new_module.py"])
