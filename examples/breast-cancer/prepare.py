@@ -26,9 +26,12 @@ def main() -> None:
     except ValueError as error:  # an empty file, another format, another encoding
         raise SystemExit(f"{SOURCE} is no table of comma-separated values: {error}") from error
     expect_usable(rows)
-    train, test = train_test_split(
-        rows, test_size=params["prepare"]["test_share"], random_state=params["seed"], stratify=rows[TARGET]
-    )
+    try:
+        train, test = train_test_split(
+            rows, test_size=params["prepare"]["test_share"], random_state=params["seed"], stratify=rows[TARGET]
+        )
+    except ValueError as error:  # a share that is none, or too few rows
+        raise SystemExit(f"{SOURCE} cannot be split as params.yaml says: {error}") from error
     PREPARED.mkdir(parents=True, exist_ok=True)
     train.to_csv(PREPARED / "train.csv", index=False)
     test.to_csv(PREPARED / "test.csv", index=False)
@@ -43,6 +46,9 @@ def expect_usable(rows: pd.DataFrame) -> None:
     incomplete = rows.columns[rows.isna().any()].tolist()
     if incomplete:
         raise SystemExit(f"{SOURCE} has missing values in: {', '.join(incomplete)}")
+    words = rows.select_dtypes(exclude="number").columns.tolist()
+    if words:
+        raise SystemExit(f"{SOURCE} has values that are no numbers in: {', '.join(words)}")
     if set(rows[TARGET]) != {0, 1}:
         raise SystemExit(f"“{TARGET}” must be 0 or 1, and both must be there")
 
@@ -53,6 +59,7 @@ def is_current() -> bool:
 
 
 def md5_of(path: Path) -> str:
+    """As DVC and the lineage take it; not asked of the lineage's module, which takes seconds to bring MLflow."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 

@@ -26,7 +26,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -230,8 +229,10 @@ def _remote() -> dict[str, str]:
         names = _git("remote").split()
         if not names:
             raise Unknown("the repository has no remote")
-        url = _git("remote", "get-url", "origin" if "origin" in names else names[0])
-        return {"git_repository": repository_of(url)}
+        shown = repository_of(_git("remote", "get-url", "origin" if "origin" in names else names[0]))
+        if "@" in shown:
+            raise Unknown("the remote's URL has an @ where none belongs: a password may be before it")
+        return {"git_repository": shown}
     except Unknown as unknown:
         raise Unknown(f"git_repository: {unknown}") from unknown
 
@@ -347,11 +348,11 @@ def _measured(place: Path, root: Path) -> str:
     """The md5 as DVC 3 takes it: of a file's bytes; of a directory's list of files, with `.dir` at its end."""
     if place.is_file():
         return _md5(place)
-    ignored = _ignored_patterns(root)
+    ignored = _ignored(place, root)
     files = sorted(
         (path.relative_to(place).as_posix(), path)
         for path in place.rglob("*")
-        if path.is_file() and not _is_ignored(path.relative_to(place), ignored)
+        if path.is_file() and _relative(path, root) not in ignored
     )
     listing = [{"md5": _md5(path), "relpath": name} for name, path in files]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
@@ -362,14 +363,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _ignored_patterns(root: Path) -> list[str]:
-    file = root / ".dvcignore"
-    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-    return [line.strip().rstrip("/") for line in lines if line.strip() and not line.startswith(("#", "!"))]
-
-
-def _is_ignored(relative: Path, patterns: list[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns for name in (*relative.parts, relative.as_posix()))
+def _ignored(place: Path, root: Path) -> frozenset[str]:
+    """The files in a directory that a .dvcignore leaves out, told from `root`; git reads its patterns as DVC does."""
+    above = [folder for folder in place.parents if folder.is_relative_to(root)]
+    if not any((folder / ".dvcignore").is_file() for folder in above):
+        return frozenset()
+    listed = ("--full-name", "-z", "--others", "--ignored", "--exclude-per-directory=.dvcignore")
+    return frozenset(_git("ls-files", *listed, "--", str(place)).split("\0"))
 
 
 def _name_of(tracked: Tracked, root: Path, data_tags: str) -> str | None:

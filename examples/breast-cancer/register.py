@@ -43,6 +43,8 @@ def tag(text: str) -> tuple[str, str]:
 def register(client: MlflowClient, run: Run, name: str, description: str | None, tags: dict[str, str]) -> int:
     """The number of the run's version of the model; a new one, unless there is one already."""
     run_id = run.info.run_id
+    if run.info.lifecycle_stage != "active":
+        raise SystemExit(f"run {run_id} is deleted: `mlflow runs restore --run-id {run_id}` brings it back")
     if run.info.status != "FINISHED":
         raise SystemExit(f"run {run_id} is {run.info.status}: only a finished run is registered")
     model_id = logged_model(run)

@@ -32,13 +32,13 @@ top=$(git rev-parse --show-toplevel 2>/dev/null || true)
   fail "this directory is a part of the repository $top: copy it to a place of its own first"
 
 [[ -n $top ]] || git init --quiet --initial-branch main
-[[ -d .dvc ]] || dvc init --quiet
+[[ -d .dvc ]] || dvc init >/dev/null # its --quiet keeps errors to itself, here and below
 dvc config core.analytics false
 dvc config core.autostage true
 # Credentials belong into .dvc/config.local, which git ignores: dvc remote modify --local storage …
 known=$(dvc config remote.storage.url 2>/dev/null || true) # a directory by its whole path
 if [[ -z $known ]]; then
-  dvc remote add --quiet --default storage "${1:-../dvc-storage}"
+  dvc remote add --default storage "${1:-../dvc-storage}" >/dev/null
 elif (($#)) && [[ $1 != "$known" && $(realpath "$1" 2>/dev/null) != "$known" ]]; then
   fail "DVC's remote is $known already; to move it: dvc remote modify storage url …, then dvc push"
 fi
@@ -49,7 +49,7 @@ git diff --cached --quiet || git commit --quiet --message "Training code, with D
 pointer=data/dataset.csv.dvc
 if ! git cat-file -e "HEAD:$pointer" 2>/dev/null; then
   [[ -e $pointer ]] || python dataset.py --rows 450
-  dvc add --quiet data/dataset.csv
+  dvc add data/dataset.csv >/dev/null
   git add "$pointer"
   git commit --quiet --message "Data 1.0: the first 450 patients" -- "$pointer"
 fi
@@ -59,5 +59,5 @@ if ! git rev-parse --verify --quiet refs/tags/data-v1.0 >/dev/null; then
   first=$(git log --diff-filter=A --format=%H -- "$pointer" | tail -n 1)
   git tag --annotate data-v1.0 --message "The first 450 patients" "$first"
 fi
-dvc push --quiet
+dvc push >/dev/null
 echo "ready: data-v1.0 is in git and in $(dvc config remote.storage.url); next: dvc repro"

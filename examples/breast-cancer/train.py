@@ -18,6 +18,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import yaml
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 from sklearn.model_selection import cross_val_score
@@ -46,7 +47,7 @@ def main() -> None:
     train, test = (read(arguments.data_path / name) for name in ("train.csv", "test.csv"))
     data = source_of(arguments.data_path)
     if "MLFLOW_RUN_ID" not in os.environ:  # `mlflow run` has chosen the experiment already
-        mlflow.set_experiment(arguments.experiment_name)
+        choose_experiment(arguments.experiment_name)
     with mlflow.start_run() as run:
         record_lineage(
             data=data,
@@ -109,6 +110,14 @@ def source_of(data_path: Path) -> Path:
     if not is_current():
         raise SystemExit(f"{PREPARED} is not made of {SOURCE} as it is now: run `python prepare.py`")
     return SOURCE
+
+
+def choose_experiment(name: str) -> None:
+    """Ask MLflow before any time is spent: it may be away, or the experiment deleted."""
+    try:
+        mlflow.set_experiment(name)
+    except MlflowException as error:
+        raise SystemExit(f"MLflow cannot log to the experiment “{name}”: {error.message}") from error
 
 
 def features_of(rows: pd.DataFrame) -> pd.DataFrame:

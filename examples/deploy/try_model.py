@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=50.0, help="the 95th percentile, in milliseconds")
     parser.add_argument("--calls", type=int, default=100)
     arguments = parser.parse_args()
+    if arguments.calls < 2:
+        parser.error("--calls: a percentile needs two or more")
     model = mlflow.pyfunc.load_model(str(arguments.directory))
     example = model.input_example
     if example is None:

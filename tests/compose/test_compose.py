@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 import requests
+import yaml
 from mlflow import MlflowClient
 
 from bot.sandbox.demo import people_and_repository
@@ -98,6 +99,57 @@ def test_credentials_are_where_they_are_needed_only(services: dict[str, Service]
     assert holders("GITHUB_WEBHOOK_SECRET") == {"web", "webhooks", "doctor"}
     with_github = {name for name, service in services.items() if "GITHUB_TOKEN" in service.environment}
     assert with_github == {"worker", "doctor"}
+
+
+def test_a_service_starts_when_what_it_needs_is_there(services: dict[str, Service]) -> None:
+    healthy, done = "service_healthy", "service_completed_successfully"
+    assert {name: dict(service.after) for name, service in services.items() if service.after} == {
+        "bucket": {"minio": healthy},
+        "mlflow": {"postgres": healthy, "bucket": done},
+        "web": {"valkey": healthy},
+        "worker": {"valkey": healthy, "mlflow": healthy},
+        "webhooks": {"mlflow": healthy, "web": healthy},
+    }
+    assert {name for name, service in services.items() if service.raw.get("profiles")} == {"doctor"}
+
+
+def test_what_must_outlive_a_container_is_in_a_volume(services: dict[str, Service]) -> None:
+    """Where the images keep their data, and where files pass through that are too large for memory."""
+    mounted = {name: service.raw["volumes"] for name, service in services.items() if "volumes" in service.raw}
+    assert mounted == {
+        "postgres": ["postgres:/var/lib/postgresql"],
+        "minio": ["minio:/data"],
+        "valkey": ["valkey:/data"],
+        "mlflow": ["mlflow-tmp:/tmp"],
+        "worker": ["worker-tmp:/tmp"],
+    }
+    assert "/data" in services["minio"].command
+
+
+def test_what_the_page_says_is_passed_on(dotenv: dict[str, str]) -> None:
+    """Notifications, the logs' form, where traces go, the public address, GitHub's address and MLflow's names."""
+    bot, worker = ("web", "worker", "webhooks", "doctor"), ("worker",)
+    passed = {
+        "PROMOTION_NOTIFY_SLACK_URL": worker,
+        "PROMOTION_NOTIFY_WEBHOOK_URL": worker,
+        "PROMOTION_NOTIFY_WEBHOOK_SECRET": worker,
+        "PROMOTION_NOTIFY_EVENTS": worker,
+        "PROMOTION_LOG_FORMAT": bot,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": bot,
+        "PROMOTION_PUBLIC_URL": bot,
+        "PROMOTION_REPOSITORIES": bot,
+        "GITHUB_API_URL": ("worker", "doctor"),
+    }
+    services = read({**dotenv, **{name: f"said-{name}" for name in passed}, "MLFLOW_ALLOWED_HOSTS": "ml.example.com"})
+    for name, wanted in passed.items():
+        holders = {each for each, service in services.items() if service.environment.get(name) == f"said-{name}"}
+        assert holders == set(wanted), name
+    assert services["mlflow"].environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "ml.example.com"
+
+
+def test_databases_and_the_queue_reach_nothing_outside() -> None:
+    networks = yaml.safe_load(FILE.read_text())["networks"]
+    assert networks == {"stores": {"internal": True}, "queue": {"internal": True}, "services": {}}
 
 
 # --- the services -----------------------------------------------------------------------------------------------------

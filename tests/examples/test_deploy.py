@@ -33,7 +33,8 @@ def test_every_path_has_an_owner_who_is_there() -> None:
     lines = (EXAMPLE / ".github/CODEOWNERS").read_text().splitlines()
     owned = [line.split()[0] for line in lines if line.startswith("/")]
     assert all((EXAMPLE / path.strip("/")).exists() for path in owned)
-    assert {"/versions.yaml", "/promotion.yaml", "/policies/", "/.github/"} <= set(owned)
+    scripts = {f"/{path.name}" for path in EXAMPLE.glob("*.py")}  # whoever changes one changes what a check means
+    assert {"/versions.yaml", "/promotion.yaml", "/policies/", "/.github/", *scripts} <= set(owned)
 
 
 def test_the_pipeline_owns_what_the_training_registers() -> None:
@@ -49,8 +50,49 @@ def test_the_policy_waits_for_the_workflows_job() -> None:
     assert [job["name"] for job in workflow["jobs"].values()] == [check["name"]]
 
 
+def manifest(path: Path, **versions: int) -> str:
+    """A manifest of a model with these versions, by environment; one named `other_…` is another model's."""
+    models: dict[str, dict[str, object]] = {}
+    for name, version in versions.items():
+        model, _, environment = name.rpartition("_")
+        models.setdefault(model or "breast-cancer", {})[environment] = {
+            "version": version,
+            "digest": f"sha256:{version}",
+        }
+    path.write_text(yaml.safe_dump({"models": models}))
+    return str(path)
+
+
 @pytest.mark.parametrize(
-    ("options", "code", "says"), [((), 0, "p95"), (("--limit", "0"), 1, "limit 0 ms"), (None, 1, "no input example")]
+    ("before", "after", "says"),
+    [
+        ({}, {"staging": 1}, "1\nbreast-cancer\n"),
+        ({"staging": 2, "production": 1}, {"staging": 2, "production": 2}, "2\nbreast-cancer\n"),
+        ({"staging": 2, "other_staging": 4}, {"staging": 2, "other_staging": 3}, "3\nother\n"),
+        ({"staging": 1}, {"staging": 1}, "versions.yaml proposes: none"),
+        ({"staging": 1}, {}, "versions.yaml proposes: none"),
+        ({}, {"staging": 1, "other_staging": 7}, "versions.yaml proposes: breast-cancer v1, other v7"),
+    ],
+)
+def test_what_is_tried_is_the_one_version_that_the_manifest_proposes(
+    tmp_path: Path, before: dict[str, int], after: dict[str, int], says: str
+) -> None:
+    files = manifest(tmp_path / "before.yaml", **before), manifest(tmp_path / "after.yaml", **after)
+    done = subprocess.run(
+        [sys.executable, EXAMPLE / "proposed.py", *files], capture_output=True, text=True, check=False
+    )
+    assert says in done.stdout + done.stderr
+    assert bool(done.returncode) == ("proposes" in says)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--limit", "10000"), 0, "p95"),  # how long it takes here is not what is tested
+        (("--limit", "0"), 1, "limit 0 ms"),
+        (("--calls", "1"), 2, "needs two or more"),
+        (None, 1, "no input example"),
+    ],
 )
 def test_a_model_is_tried_on_its_own_example(
     tmp_path: Path, options: tuple[str, ...] | None, code: int, says: str

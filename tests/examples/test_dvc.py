@@ -155,6 +155,17 @@ def test_it_is_not_set_up_inside_of_another_repository(tmp_path: Path) -> None:
     assert not (training.folder / ".dvc").exists()
 
 
+@pytest.mark.parametrize(
+    ("remote", "says"),
+    [("elsewhere://bucket/path", "Unsupported URL type elsewhere"), ("/dev/null/storage", "/dev/null/storage")],
+)
+def test_a_remote_that_cannot_be_used_is_said(tmp_path: Path, remote: str, says: str) -> None:
+    """By DVC, where it is added or where the data is pushed."""
+    done = copied(tmp_path / "copy", "").run("./setup-dvc.sh", remote)
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     training = copied(tmp_path / "copy", "")
     tools = tmp_path / "bin"

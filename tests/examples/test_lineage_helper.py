@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,72 +11,8 @@ import mlflow
 import pytest
 
 from bot.gateways.registration import LINEAGE_TAGS
-from tests.examples.training import EXAMPLE, GIT_USER, git
-
-CSV = b"a,b\n1,2\n"
-MD5 = hashlib.md5(CSV).hexdigest()
-OTHER = "0" * 32
-
-
-@pytest.fixture(scope="module")
-def lineage() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(EXAMPLE))
-    import promotion_bot_lineage
-
-    yield promotion_bot_lineage
-    sys.path.remove(str(EXAMPLE))
-    del sys.modules["promotion_bot_lineage"]
-
-
-@pytest.fixture
-def place(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty directory in which a run is active."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GITHUB_ACTOR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in GIT_USER.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store)
-    with mlflow.start_run():
-        yield tmp_path
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
-def repository(place: Path) -> Path:
-    """A git repository with one commit, a remote, and data that DVC tracks."""
-    git(place, "init", "--quiet", "--initial-branch", "main")
-    git(place, "remote", "add", "origin", "https://dana:s3cret@github.com/acme/breast-cancer.git")
-    (place / "train.py").write_text("pass\n")
-    (place / ".gitignore").write_text("/data/*.csv\n")
-    track(place)
-    git(place, "add", ".")
-    git(place, "commit", "--quiet", "--message", "Data")
-    return place
-
-
-def track(place: Path, content: bytes = CSV, md5: str = "") -> None:
-    """What `dvc add data/dataset.csv` leaves behind."""
-    (place / "data").mkdir(exist_ok=True)
-    (place / "data/dataset.csv").write_bytes(content)
-    md5 = md5 or hashlib.md5(content).hexdigest()
-    pointer = f"outs:\n- md5: {md5}\n  size: {len(content)}\n  hash: md5\n  path: dataset.csv\n"
-    (place / "data/dataset.csv.dvc").write_text(pointer)
-
-
-def lock(place: Path, path: str, md5: str) -> None:
-    """What `dvc repro` leaves behind."""
-    stage = f"    cmd: python prepare.py\n    outs:\n    - path: {path}\n      hash: md5\n      md5: {md5}\n"
-    (place / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  prepare:\n{stage}")
-
-
-def tags() -> dict[str, str]:
-    """The tags of the active run, as MLflow has them."""
-    run = mlflow.active_run()
-    assert run is not None
-    return dict(mlflow.get_run(run.info.run_id).data.tags)
+from tests.examples.tracked import MD5, OTHER, lock, tags, track
+from tests.examples.training import EXAMPLE, git
 
 
 def test_the_helper_and_the_command_copy_the_same_tags_to_a_version(lineage: ModuleType) -> None:
@@ -152,6 +87,18 @@ def test_a_machine_without_git(
     assert "the program git is not installed" in caplog.text
 
 
+def test_a_git_that_does_not_end(
+    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network drive that does not answer."""
+    (repository / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (repository / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{repository}:{os.environ['PATH']}")
+    monkeypatch.setattr(lineage, "_GIT_LIMIT", 0.1)
+    assert lineage.record_lineage(model_type="x").keys().isdisjoint({"git_commit", "git_dirty", "git_branch"})
+    assert "git_commit, git_dirty: `git rev-parse` did not end within 0.1 seconds" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["train.py", "new_module.py"])
 def test_a_change_that_is_in_no_commit_makes_the_tree_dirty(repository: Path, lineage: ModuleType, name: str) -> None:
     (repository / name).write_text("changed\n")
@@ -209,132 +156,30 @@ def test_a_remote_is_recorded_without_credentials(repository: Path, lineage: Mod
     assert "s3cret" not in str(tags())
 
 
-@pytest.mark.parametrize("url", ["https://dana:s3cret@[bad/acme/x.git", "https://dana:s3cret@example.com:port/a/b/c"])
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://dana:s3cret@[bad/acme/x.git", "is none"),
+        ("https://dana:s3cret@example.com:port/a/b/c", "is none"),
+        ("https://dana:p/s3cret@example.com/acme/x.git", "is none"),
+        ("dana:s3cret@github.com/acme/x.git", "has an @ where none belongs"),
+        ("dana:s3cret@git.example.com:acme/x.git", "has an @ where none belongs"),
+        ("https:/dana:s3cret@github.com/acme/x.git", "has an @ where none belongs"),
+        ("//dana:s3cret@github.com/acme/x.git", "has an @ where none belongs"),
+    ],
+)
 def test_a_url_that_is_none_is_not_even_shown(
-    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture, url: str
+    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture, url: str, says: str
 ) -> None:
     git(repository, "remote", "set-url", "origin", url)
     assert "git_repository" not in lineage.record_lineage()
-    assert "the remote's URL is none" in caplog.text
+    assert f"the remote's URL {says}" in caplog.text
     assert "s3cret" not in caplog.text + str(tags())
 
 
 def test_another_remote_serves_where_there_is_no_origin(repository: Path, lineage: ModuleType) -> None:
     git(repository, "remote", "rename", "origin", "upstream")
     assert lineage.record_lineage()["git_repository"] == "acme/breast-cancer"
-
-
-def test_the_data_has_the_name_of_the_newest_tag_at_which_it_was_the_same(
-    repository: Path, lineage: ModuleType
-) -> None:
-    def tag(name: str, year: int) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(GIT_USER, "GIT_COMMITTER_DATE", f"{year}-01-01T00:00:00Z")
-            git(repository, "tag", "--annotate", name, "--message", name)
-
-    tag("data-v1.0", 2020)
-    tag("release-9", 2024)
-    (repository / "train.py").write_text("print()\n")
-    git(repository, "commit", "--quiet", "--all", "--message", "Code")
-    tag("data-v1.0.1", 2021)
-    track(repository, b"a,b\n3,4\n")
-    git(repository, "commit", "--quiet", "--all", "--message", "More data")
-    tag("data-v2.0", 2022)
-    assert lineage.record_lineage(data="data/dataset.csv")["data_version"] == "data-v2.0"
-    assert lineage.record_lineage(data="data/dataset.csv", data_tags="set/*")["data_version"] != "data-v2.0"
-    track(repository)
-    assert lineage.record_lineage(data="data/dataset.csv")["data_version"] == "data-v1.0.1"
-    track(repository, b"a,b\n5,6\n")
-    said = lineage.record_lineage(data="data/dataset.csv")
-    assert said["data_hash"] == f"md5:{said['data_version']}{said['data_hash'][16:]}"
-
-
-def test_without_dvc_the_training_goes_on(
-    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
-    said = lineage.record_lineage(data="train.py")
-    assert not {"data_version", "data_hash", "data_path"} & said.keys()
-    assert "DVC does not track train.py: `dvc add` it" in caplog.text
-    lineage.record_lineage(data="/etc/hostname")
-    assert "is outside of the repository" in caplog.text
-
-
-def test_data_that_differs_from_its_dvc_file_is_recorded_as_it_is(
-    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
-    git(repository, "tag", "data-v1.0")
-    changed = CSV + b"9,9\n"
-    (repository / "data/dataset.csv").write_bytes(changed)
-    said = lineage.record_lineage(data="data/dataset.csv")
-    assert said["data_hash"] == f"md5:{hashlib.md5(changed).hexdigest()}"
-    assert said["data_version"] == hashlib.md5(changed).hexdigest()[:12]
-    assert "data/dataset.csv is not what dataset.csv.dvc says it is" in caplog.text
-
-
-def test_a_file_that_dvc_linked_to_its_cache(repository: Path, lineage: ModuleType) -> None:
-    cache = repository / ".dvc/cache/files/md5" / MD5[:2]
-    cache.mkdir(parents=True)
-    (repository / "data/dataset.csv").rename(cache / MD5[2:])
-    (repository / "data/dataset.csv").symlink_to(cache / MD5[2:])
-    assert lineage.record_lineage(data="data/dataset.csv")["data_path"] == "data/dataset.csv"
-
-
-def test_the_md5_of_dvc_2_is_taken_as_it_is_written(repository: Path, lineage: ModuleType) -> None:
-    (repository / "data/dataset.csv").write_bytes(b"a\r\n")
-    (repository / "data/dataset.csv.dvc").write_text(f"outs:\n- md5: {OTHER}\n  path: dataset.csv\n")
-    assert lineage.record_lineage(data="data/dataset.csv")["data_hash"] == f"md5:{OTHER}"
-
-
-def test_the_output_of_a_stage_and_a_file_in_it(repository: Path, lineage: ModuleType) -> None:
-    prepared = repository / "data/prepared"
-    (prepared / "deep").mkdir(parents=True)
-    (prepared / "train.csv").write_bytes(CSV)
-    (prepared / "deep/test.csv").write_bytes(b"x\n")
-    (prepared / ".DS_Store").write_bytes(b"noise")
-    (repository / ".dvcignore").write_text("# noise\n.DS_Store\n")
-    # As DVC 3.67 wrote it for these files.
-    listed = (
-        '[{"md5": "401b30e3b8b5d629635a5c613cdb7919", "relpath": "deep/test.csv"}, '
-        f'{{"md5": "{MD5}", "relpath": "train.csv"}}]'
-    )
-    md5 = hashlib.md5(listed.encode()).hexdigest() + ".dir"
-    lock(repository, "data/prepared", md5)
-    for path in ("data/prepared", "data/prepared/train.csv", "data/prepared/deep/test.csv"):
-        said = lineage.record_lineage(data=path)
-        assert (said["data_path"], said["data_hash"]) == ("data/prepared", f"md5:{md5}")
-        assert said["data_version"] == md5[:12]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("<<<<<<< HEAD\nouts:\n- md5: a\n", "is no YAML; does it hold a merge conflict?"),
-        ("outs:\n- md5: yes\n  path: dataset.csv\n", "holds no md5 of dataset.csv: run `dvc commit`"),
-        ("outs:\n- path: dataset.csv\n", "holds no md5 of dataset.csv"),
-        ("outs:\n- path: another.csv\n", "DVC does not track"),
-        ("outs: nothing\n", "DVC does not track"),
-        ("- a list\n", "DVC does not track"),
-        ("", "DVC does not track"),
-    ],
-)
-def test_a_dvc_file_that_cannot_be_read_is_said(
-    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture, text: str, says: str
-) -> None:
-    (repository / "data/dataset.csv.dvc").write_text(text)
-    said = lineage.record_lineage(data="data/dataset.csv")
-    assert "data_hash" not in said
-    assert "git_commit" in said
-    assert says in caplog.text
-
-
-def test_a_model_is_recorded_by_its_bytes(
-    repository: Path, lineage: ModuleType, caplog: pytest.LogCaptureFixture
-) -> None:
-    (repository / "model.bin").write_bytes(CSV)
-    assert lineage.record_model("model.bin") == {"model_path": "model.bin", "model_hash": f"md5:{MD5}"}
-    assert tags()["model_hash"] == f"md5:{MD5}"
-    assert lineage.record_model("nothing.bin") == {}
-    assert "nothing.bin is not there" in caplog.text
 
 
 def test_a_framework_that_is_no_package_is_said(

@@ -129,6 +129,7 @@ def test_it_is_evaluated_row_by_row_and_registered_once(team: Training, client: 
         (("register.py", "nope"), "MLflow refuses to register nope: Run with id=nope not found"),
         (("register.py", "RUNNING"), "is RUNNING: only a finished run is registered"),
         (("register.py", "EMPTY"), "has logged no model"),
+        (("register.py", "DELETED"), "is deleted: `mlflow runs restore --run-id "),
         (("register.py", "EMPTY", "--tag", "ticket"), "“ticket” is not KEY=VALUE"),
     ],
 )
@@ -136,7 +137,10 @@ def test_what_cannot_be_done_is_said(team: Training, client: MlflowClient, comma
     running = client.create_run("0").info.run_id
     empty = client.create_run("0").info.run_id
     client.set_terminated(empty)
-    names = {"RUNNING": running, "EMPTY": empty}
+    deleted = client.create_run("0").info.run_id
+    client.set_terminated(deleted)
+    client.delete_run(deleted)
+    names = {"RUNNING": running, "EMPTY": empty, "DELETED": deleted}
     done = team.run("python", *(names.get(word, word) for word in command))
     assert done.returncode != 0
     assert says in done.stderr
@@ -147,7 +151,9 @@ def test_what_cannot_be_done_is_said(team: Training, client: MlflowClient, comma
     [
         ("size\n1\n2\n", "has no column “malignant”"),
         ("size,malignant\n1,0\n,1\n", "has missing values in: size"),
+        ("size,malignant\n1,0\nbig,1\n", "has values that are no numbers in: size"),
         ("size,malignant\n1,0\n2,3\n", "“malignant” must be 0 or 1"),
+        ("size,malignant\n1,0\n2,1\n", "data/dataset.csv cannot be split as params.yaml says: "),
         ("", "data/dataset.csv is no table of comma-separated values"),
         ('\0\n"', "data/dataset.csv is no table of comma-separated values"),
     ],
@@ -175,6 +181,24 @@ def test_a_model_is_not_trained_on_other_data_than_it_is_said_to_come_from(team:
         dataset.write_bytes(first)
     assert "data/prepared is not made of data/dataset.csv as it is now: run `python prepare.py`" in newer.stderr
     assert all("run `dvc pull data/dataset.csv`" in done.stderr for done in gone)
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "says"),
+    [
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, (), "“breast-cancer”: API request to http://127.0.0.1:9"),
+        ({}, ("--experiment-name", "abandoned"), "“abandoned”: "),
+    ],
+)
+def test_an_mlflow_that_cannot_log_is_said_before_anything_is_trained(
+    team: Training, client: MlflowClient, variables: dict[str, str], options: tuple[str, ...], says: str
+) -> None:
+    if options:
+        client.delete_experiment(client.create_experiment("abandoned"))
+    done = team.run("python", "train.py", *options, **variables, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert done.returncode == 1
+    assert f"MLflow cannot log to the experiment {says}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -216,3 +240,23 @@ def test_it_runs_as_an_mlflow_project(team: Training, client: MlflowClient) -> N
     assert client.get_experiment(run.info.experiment_id).name == "as-a-project"
     assert run.info.status == "FINISHED"
     assert run.data.params["model_type"] == "logistic_regression"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("evaluate", "run nope cannot be evaluated"),
+        ("register", "MLflow refuses to register nope"),
+    ],
+)
+def test_the_projects_other_programs_take_what_it_gives_them(team: Training, entry: str, says: str) -> None:
+    command = yaml.safe_load((EXAMPLE / "MLproject").read_text())["entry_points"][entry]["command"]
+    done = team.run(*command.format(run_id="nope", name="another").split())
+    assert says in done.stderr
+
+
+def test_every_kind_of_model_starts_from_the_seed(team: Training) -> None:
+    script = (
+        "from models import MODEL_TYPES, build\nprint([build(each, {}, 7)[-1].random_state for each in MODEL_TYPES])"
+    )
+    assert team.ok("python", "-c", script) == "[7, 7, 7]"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 
 from bot.gateways.embedded_redis import embedded_redis
@@ -165,7 +166,8 @@ def test_what_was_trained_is_promoted_by_a_workflow(trained: Ran, team: Training
             return
         branch = asked.read_text().split()[-1]
         git(tmp_path, "clone", "--quiet", "--branch", branch, world.repository.repo.git.repo.path, "clone")
-        trials.append(tried(world, tmp_path / "clone", folder_in(tmp_path, "trial")))
+        registry_url = str(world.gateways.settings.mlflow_tracking_uri)
+        trials.append(tried(registry_url, tmp_path / "clone", folder_in(tmp_path, "trial"), environment()))
         # How long a prediction takes is the machine's matter.
         assert trials[0].failed in ("", "Predict and measure, without any secret"), trials[0].said
         actions = next(app for app in world.github.world.apps.values() if app.slug == "github-actions")
@@ -195,6 +197,26 @@ def test_a_promotion_that_cannot_be_opened_says_so_in_the_summary(trained: Ran, 
     assert ran.failed == "Open the pull request"
     assert "has no version 99" in ran.said[ran.failed]
     assert "No pull request is being followed" in ran.summary
+
+
+def test_a_commit_that_says_another_version_than_it_proposes_gets_that_one_tried(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    git(checkout, "init", "--quiet", "--initial-branch", "main")
+    for version, said in ((1, "Live"), (2, f"Promote\n\nPromotion-Model: {MODEL}\nPromotion-Version: 1")):
+        entry = {"version": version, "digest": f"sha256:{version}"}
+        (checkout / "versions.yaml").write_text(yaml.safe_dump({"models": {MODEL: {"staging": entry}}}))
+        git(checkout, "add", ".")
+        git(checkout, "commit", "--quiet", "--message", said)
+        if version == 1:
+            git(checkout, "update-ref", "refs/remotes/origin/main", "HEAD")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/promotion-bot"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    usual = environment()
+    ran = tried("", checkout, tmp_path, {**usual, "PATH": f"{program.parent}:{usual['PATH']}"})
+    assert ran.said["Download it"] == f"download {MODEL} --version 2 --to model\n"
 
 
 def test_the_policies_workflow_refuses_what_the_bot_would_refuse(tmp_path: Path) -> None:
@@ -235,11 +257,12 @@ def test_a_workflow_is_what_actionlint_accepts(workflow: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def tried(world: House, checkout: Path, scratch: Path) -> Ran:
-    """What the workflow that loads the model says of the newest commit of a checkout."""
-    known = {"vars.MLFLOW_TRACKING_URI": str(world.gateways.settings.mlflow_tracking_uri)}
-    shutil.copy(DEPLOY / "try_model.py", checkout)
-    return run_job(DEPLOY / ".github/workflows/try-the-model.yml", checkout, environment(), known, scratch)
+def tried(registry_url: str, checkout: Path, scratch: Path, person: Mapping[str, str]) -> Ran:
+    """What the workflow that loads the model says of a checkout."""
+    known = {"vars.MLFLOW_TRACKING_URI": registry_url, "github.event.repository.default_branch": "main"}
+    for script in DEPLOY.glob("*.py"):
+        shutil.copy(script, checkout)
+    return run_job(DEPLOY / ".github/workflows/try-the-model.yml", checkout, person, known, scratch)
 
 
 def folder_in(folder: Path, name: str) -> Path:
