@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,19 @@ def words(value: object, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
-    """JSON as programs read it and people can."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """JSON as programs read it and people can; numbers that JSON does not know are texts, as in MLflow's API."""
+    text = json.dumps(_known_to_json(value), ensure_ascii=False, indent=2, allow_nan=False)
     click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def _known_to_json(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    if isinstance(value, Mapping):
+        return {name: _known_to_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known_to_json(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def print_tree(title: str, branches: Mapping[str, Any]) -> None:
