@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 repository = click.option("--repository", help="The deploy repository.  [default: the one that owns the model]")
+
+
+_LONGEST_LINE: Final = 100_000  # characters
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -62,7 +65,11 @@ def print_tree(title: str, branches: Mapping[str, Any]) -> None:
                 at.add(words(f"{name}: {shown if shown not in (None, '') else '–'}"))
 
     grow(tree, branches)
-    Console().print(tree)
+    console = Console()
+    # A line for each value elsewhere than on a terminal, whatever its length: programs look for them by line.
+    if not console.is_terminal:
+        console = Console(width=_LONGEST_LINE)
+    console.print(tree)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: str, title: str = "") -> None:

@@ -211,6 +211,18 @@ def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: 
     assert "data_hash: md5:aaaa" in shown
 
 
+def test_lineage_has_a_line_for_each_value_and_the_beginning_of_a_very_long_one(world: House, run: Run) -> None:
+    path = "/".join(["data"] * 40)
+    version = world.register(tags={"data_path": path})
+    world.mlflow.log_param(world.mlflow.get_model_version(world.model, str(version)).run_id, "prompt", "x" * 6000)
+    shown = run("lineage", world.model, "1").stdout.splitlines()
+    assert f"│   ├── data_path: {path}" in [line.replace("└", "├") for line in shown]
+    (prompt,) = [line for line in shown if "prompt: " in line]
+    assert prompt.endswith("x…")
+    assert len(prompt) < 400
+    assert json.loads(run("lineage", world.model, "1", "--json").stdout)["run"]["params"] == {"prompt": "x" * 6000}
+
+
 def test_nothing_that_somebody_wrote_in_mlflow_moves_the_terminal(world: House, run: Run) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n::error::x [red]"
     tags = {"data_version": evil, "git_commit": evil, "git_branch": evil, "trained_by": evil}
