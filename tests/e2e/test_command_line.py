@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bot.cli import cli
 from bot.domain.errors import Misconfigured, PromotionError
 from bot.settings import Secret
 from bot.wiring import build
+from tests.conftest import wait_until
 from tests.e2e.conftest import Run
 from tests.e2e.house import House
 
@@ -113,6 +115,33 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     pull.merge("dana-ds")
     world.settle()
     assert world.stage(1) == "Production"
+
+
+def test_who_waits_is_told_that_the_policy_has_not_spoken_or_will_not(world: House, run: Run) -> None:
+    world.register()
+    asked = ("promote", f"{world.model}@1", "--to", "staging", "--wait", "--timeout", "1")
+    waited = run(*asked, login="dana-ds")
+    assert waited.exit_code == 3
+    assert "the policy has not spoken yet; the pull request stays open" in waited.stderr
+    (pull,) = world.repository.pulls()
+    with ThreadPoolExecutor(1) as pool:
+        seen = len(world.github.requests)
+        waiting = pool.submit(run, *asked[:-1], "60", login="dana-ds")
+        asks = f"/pulls/{pull.number}"
+        wait_until(lambda: any(r.path.endswith(asks) for r in world.github.requests[seen:]), "it follows the checks")
+        pull.close("dana-ds")
+        closed = waiting.result(60)
+    assert closed.exit_code == 1, closed.output
+    assert f"#{pull.number} was closed before the policy had spoken" in closed.stderr
+
+
+def test_a_version_without_files_is_not_proposed_and_why_is_said(world: House, run: Run) -> None:
+    world.register()
+    run_id = world.mlflow.get_model_version(world.model, "1").run_id
+    world.mlflow.create_model_version(world.model, f"mlflow-artifacts:/0/{run_id}/artifacts/nothing", run_id)
+    refused = run("promote", f"{world.model}@2", "--to", "staging", login="dana-ds")
+    assert "has no files at" in str(refused.exception)
+    assert world.repository.pulls() == []
 
 
 def test_a_workflow_promotes_with_its_own_token(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
