@@ -30,15 +30,27 @@ def view_of(gateways: Gateways, repository: str | None = None, model: str = "") 
 
 
 def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) -> Entry | None:
-    """What a manifest says of a version, in whichever environment; None where none names it."""
+    """What the manifests say of a version, or of the one that it is a copy of, in whichever environment.
+
+    None where none names it; raises Refused where they say different things.
+    """
+    same_files = {(version.name, version.version), version.copied_from or (version.name, version.version)}
     try:
-        for view in _views(gateways, repository):
-            for entry in view.manifest.of_model(version.name).values():
-                if entry.version == version.version:
-                    return entry
+        found = [
+            entry
+            for view in _views(gateways, repository)
+            for name, number in sorted(same_files)
+            for entry in view.manifest.of_model(name).values()
+            if entry.version == number
+        ]
     except InvalidDocument as invalid:
         raise Refused(str(invalid)) from invalid
-    return None
+    if len({entry.digest for entry in found}) > 1:
+        raise Refused(
+            f"version {version.version} of “{version.name}” has different digests in different environments; name the"
+            " one that is meant with --environment"
+        )
+    return found[0] if found else None
 
 
 def _views(gateways: Gateways, repository: str | None) -> Iterator[RepositoryView]:
