@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
 from bot.domain.versions import ModelVersion, RegisteredModel
+from bot.printable import printable
 from bot.settings import Secret
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, nearest
@@ -81,8 +82,8 @@ def registered(gateways: Gateways, model: str) -> RegisteredModel:
     """A registered model; raises Refused with the nearest name where there is none."""
     found = gateways.registry.model(model)
     if found is None:
-        names = [known.name for known in gateways.registry.models()]
-        raise Refused(f"the registry has no model “{model}”{nearest(model, names)}")
+        said, names = printable(model), [printable(known.name) for known in gateways.registry.models()]
+        raise Refused(f"the registry has no model “{said}”{nearest(said, names)}")
     return found
 
 
@@ -90,7 +91,7 @@ def version_of(model: RegisteredModel, number: int) -> ModelVersion:
     """A version; raises Refused where there is none."""
     version = model.version(number)
     if version is None:
-        raise Refused(f"the registry has no version {number} of “{model.name}”")
+        raise Refused(f"the registry has no version {number} of “{printable(model.name)}”")
     return version
 
 

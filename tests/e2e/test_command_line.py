@@ -283,6 +283,15 @@ def test_nothing_that_somebody_wrote_in_mlflow_moves_the_terminal(world: House, 
     assert json.loads(run("lineage", model, "2", "--json").stdout)["data"]["data_version"] == evil
 
 
+def test_a_name_in_an_error_begins_no_line(world: House, run: Run) -> None:
+    """Names of models may hold line breaks."""
+    name = f"{world.model}\nverified"
+    world.mlflow.create_registered_model(name)
+    for arguments in ((f"{world.model}x", "1"), (name, "1")):
+        assert len(str(run("lineage", *arguments).exception).splitlines()) == 1
+    world.mlflow.delete_registered_model(name)
+
+
 def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None:
     world.register()
     assert "has no version 7" in str(run("lineage", world.model, "7").exception)
