@@ -117,6 +117,17 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     assert world.stage(1) == "Production"
 
 
+def test_a_version_is_promoted_to_the_first_environment_that_lacks_it(world: House, run: Run) -> None:
+    world.register()
+    world.event()
+    opened = run("promote", world.model, "--json", login="dana-ds")
+    assert opened.exit_code == 0, opened.output
+    pull = world.repository.pull(json.loads(opened.stdout)["pull_request"])
+    assert pull.head_ref == f"promote/production/{world.model}-v1"
+    there = run("promote", world.model, "--to", "staging", login="dana-ds")
+    assert "is in staging already" in str(there.exception)
+
+
 def test_who_waits_is_told_that_the_policy_has_not_spoken_or_will_not(world: House, run: Run) -> None:
     world.register()
     asked = ("promote", f"{world.model}@1", "--to", "staging", "--wait", "--timeout", "1")
@@ -239,6 +250,14 @@ def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: 
     assert "same parent run: 2" in shown
     assert "data_hash: md5:aaaa" in shown
 
+    third = world.mlflow.get_model_version(world.model, "3")
+    for _ in range(21):
+        world.mlflow.create_model_version(world.model, third.source, third.run_id)
+    many = run("lineage", world.model, "1").stdout
+    assert f"same data: {', '.join(map(str, range(6, 26)))}, and 2 older ones" in many
+    found = json.loads(run("lineage", world.model, "1", "--json").stdout)
+    assert found["siblings"]["same_data"] == [3, *range(5, 26)]
+
 
 def test_lineage_has_a_line_for_each_value_and_the_beginning_of_a_very_long_one(world: House, run: Run) -> None:
     path = "/".join(["data"] * 40)
@@ -332,6 +351,13 @@ def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytes
         (("rollback", "MODEL", "--in", "production"), "dana-ds", "nothing to go back from"),
         (("status", "MODEL", "--repository", "a/b"), "", "is not among PROMOTION_REPOSITORIES"),
         (("compare", "MODEL", "1", "9"), "", "has no version 9"),
+        (("download", "MODEL", "--alias", "nobody", "--to", "/nowhere"), "", "has no alias “nobody”; it has none"),
+        (
+            ("download", "MODEL", "--stage", "Production", "--to", "/nowhere"),
+            "",
+            "its versions are in: None",
+        ),
+        (("download", "MODEL", "--environment", "staging", "--to", "/nowhere"), "", "has no version of"),
         (("history", "MODEL", "--environment", "moon"), "", "no environment “moon”"),
     ],
 )

@@ -156,6 +156,23 @@ def test_waiting_ends_with_what_mlflow_says(registry, client, name, run_id, log_
         wait_until_ready(registry, failed, lambda: True)
 
 
+def test_a_version_that_is_not_ready_in_time_is_said(invoke, name, run_id, log_model, monkeypatch):
+    run = run_id()
+    log_model(run_id=run)
+    assert invoke("register", run, name).exit_code == 0
+    read = Registry.model
+
+    def pending(self: Registry, model: str):
+        found = read(self, model)
+        return replace(found, versions=(replace(found.versions[0], status=VersionStatus.PENDING_REGISTRATION),))
+
+    monkeypatch.setattr(Registry, "model", pending)
+    waited = invoke("register", run, name, "--wait", "--timeout", "1", "--json")
+    assert waited.exit_code == 3
+    assert json.loads(waited.stdout)["status"] == "PENDING_REGISTRATION"
+    assert "it is not ready after 1 s" in waited.stderr
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
