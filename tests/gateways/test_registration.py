@@ -173,6 +173,22 @@ def test_a_version_that_is_not_ready_in_time_is_said(invoke, name, run_id, log_m
     assert "it is not ready after 1 s" in waited.stderr
 
 
+def test_a_version_that_failed_to_register_does_not_stand_in_the_way(invoke, name, run_id, log_model, monkeypatch):
+    run = run_id()
+    log_model(run_id=run)
+    assert invoke("register", run, name).exit_code == 0
+    read = Registry.model
+
+    def first_failed(self: Registry, model: str):
+        first, *others = read(self, model).versions
+        failed = replace(first, status=VersionStatus.FAILED_REGISTRATION)
+        return replace(read(self, model), versions=(failed, *others))
+
+    monkeypatch.setattr(Registry, "model", first_failed)
+    assert f"{name} v2: registered from run {run}" in invoke("register", run, name, "--wait").stdout
+    assert f"{name} v2: there already" in invoke("register", run, name).stdout
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
