@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import cli
-from bot.domain.errors import Misconfigured, PromotionError
+from bot.domain.errors import Misconfigured, PromotionError, Refused
 from bot.settings import Secret
 from bot.wiring import build
 from tests.conftest import wait_until
 from tests.e2e.conftest import Run
-from tests.e2e.house import House
+from tests.e2e.house import House, house
+from workers.reading import view_of
 
 
 def test_status_history_and_compare_tell_what_became_of_a_model(world: House, run: Run) -> None:
@@ -315,6 +316,16 @@ def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None
     world.register()
     assert "has no version 7" in str(run("lineage", world.model, "7").exception)
     assert "has no model" in str(run("lineage", "nothing", "1").exception)
+
+
+def test_a_repository_that_is_named_is_the_one_that_is_looked_at(registry_url: str, cache_url: Secret) -> None:
+    with house(registry_url, cache_url, others={"acme/risk": "risk-*"}) as built:
+        first = built.repository.repo.full_name
+        assert view_of(built.gateways).name == first
+        assert view_of(built.gateways, model="risk-a").name == "acme/risk"
+        assert view_of(built.gateways, "acme/risk").name == "acme/risk"
+        with pytest.raises(Refused, match="names “risk-a”"):
+            view_of(built.gateways, first, "risk-a")
 
 
 def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
