@@ -127,6 +127,10 @@ def test_a_version_is_promoted_to_the_first_environment_that_lacks_it(world: Hou
     assert pull.head_ref == f"promote/production/{world.model}-v1"
     there = run("promote", world.model, "--to", "staging", login="dana-ds")
     assert "is in staging already" in str(there.exception)
+    world.register(accuracy=0.97)
+    newest = run("promote", world.model, "--json", login="dana-ds")
+    pull = world.repository.pull(json.loads(newest.stdout)["pull_request"])
+    assert pull.head_ref == f"promote/staging/{world.model}-v2"
 
 
 def test_who_waits_is_told_that_the_policy_has_not_spoken_or_will_not(world: House, run: Run) -> None:
