@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from bot.gateways.artifacts import Artifacts
 from bot.gateways.registry import Registry
 from policies.evidence import VersionEvidence
 from workers.reading import version_of
+
+log = logging.getLogger("promotion-bot")
 
 
 def compared(registry: Registry, model: RegisteredModel, versions: tuple[int, int]) -> Comparison:
@@ -29,7 +32,8 @@ def sized(comparison: Comparison, artifacts: Artifacts, model: RegisteredModel) 
 def _size(artifacts: Artifacts, version: ModelVersion) -> Mapping[str, int]:
     try:
         listed = artifacts.listing(version)
-    except Refused:
+    except Refused as refusal:
+        log.warning("the size of version %s of %s is not known: %s", version.version, version.name, refusal)
         return {}
     return {"bytes": sum(size for _, size in listed), "files": len(listed)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bot.comments import by_person
 from bot.domain import naming
@@ -40,9 +41,7 @@ def promote(view: RepositoryView, model: RegisteredModel, number: int | None, en
     if name in entries and entries[name].version == version.version:
         raise Refused(f"version {version.version} of “{model.name}” is in {name} already")
     evaluator = Evaluator(view, model)
-    digest = evaluator.found(version.version).digest
-    if not isinstance(digest, str):
-        raise Refused(f"the files of version {version.version} cannot be read")
+    digest = evaluator.read_again(version).digest
     recorded = [p.after for p in history(view, model, model.name, None) if p.after is not None]
     entry = Entry(version.version, digest, evaluator.release(version, [*entries.values(), *recorded]))
     return _open(view, model.name, name, entry)
@@ -79,10 +78,21 @@ def _open(view: RepositoryView, model: str, environment: str, entry: Entry) -> P
     return view.repository.pulls.open(branch, title, by_person.body(model, environment, entry))
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A pull request as it was last seen, and what the policy said of it by then."""
+
+    pull: PullRequest
+    policy: CheckState
+
+
 def follow(
     view: RepositoryView, pull: PullRequest, changed: Callable[[Check], None], pause: Callable[[], bool]
-) -> CheckState:
-    """Tell each change of a pull request's checks until the policy has spoken; `pause` says whether time is left."""
+) -> Followed:
+    """Tell each change of a pull request's checks until the policy has spoken or nobody waits for it any more.
+
+    `pause` says whether time is left.
+    """
     told: dict[str, Check] = {}
     while True:
         now = view.repository.pulls.get(pull.number) or pull
@@ -93,6 +103,6 @@ def follow(
                 changed(check)
         policy = there.get(CheckName.POLICY)
         if policy is not None and policy.state is not CheckState.IN_PROGRESS:
-            return policy.state
+            return Followed(now, policy.state)
         if not now.is_open or not pause():
-            return CheckState.IN_PROGRESS
+            return Followed(now, CheckState.IN_PROGRESS)

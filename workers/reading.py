@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
 from bot.domain.versions import ModelVersion, RegisteredModel
+from bot.printable import printable
 from bot.settings import Secret
 from bot.wiring import Gateways
 from policies.documents import InvalidDocument, nearest
@@ -30,15 +31,27 @@ def view_of(gateways: Gateways, repository: str | None = None, model: str = "") 
 
 
 def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) -> Entry | None:
-    """What a manifest says of a version, in whichever environment; None where none names it."""
+    """What the manifests say of a version, or of the one that it is a copy of, in whichever environment.
+
+    None where none names it; raises Refused where they say different things.
+    """
+    same_files = {(version.name, version.version), version.copied_from or (version.name, version.version)}
     try:
-        for view in _views(gateways, repository):
-            for entry in view.manifest.of_model(version.name).values():
-                if entry.version == version.version:
-                    return entry
+        found = [
+            entry
+            for view in _views(gateways, repository)
+            for name, number in sorted(same_files)
+            for entry in view.manifest.of_model(name).values()
+            if entry.version == number
+        ]
     except InvalidDocument as invalid:
         raise Refused(str(invalid)) from invalid
-    return None
+    if len({entry.digest for entry in found}) > 1:
+        raise Refused(
+            f"version {version.version} of “{version.name}” has different digests in different environments; name the"
+            " one that is meant with --environment"
+        )
+    return found[0] if found else None
 
 
 def _views(gateways: Gateways, repository: str | None) -> Iterator[RepositoryView]:
@@ -69,8 +82,8 @@ def registered(gateways: Gateways, model: str) -> RegisteredModel:
     """A registered model; raises Refused with the nearest name where there is none."""
     found = gateways.registry.model(model)
     if found is None:
-        names = [known.name for known in gateways.registry.models()]
-        raise Refused(f"the registry has no model “{model}”{nearest(model, names)}")
+        said, names = printable(model), [printable(known.name) for known in gateways.registry.models()]
+        raise Refused(f"the registry has no model “{said}”{nearest(said, names)}")
     return found
 
 
@@ -78,7 +91,7 @@ def version_of(model: RegisteredModel, number: int) -> ModelVersion:
     """A version; raises Refused where there is none."""
     version = model.version(number)
     if version is None:
-        raise Refused(f"the registry has no version {number} of “{model.name}”")
+        raise Refused(f"the registry has no version {number} of “{printable(model.name)}”")
     return version
 
 

@@ -53,7 +53,8 @@ def _print(found: Comparison) -> None:
     rows = [(what, row.name, _shown(row.before), _shown(row.after)) for what, part in parts for row in part]
     header = ("", "Name", f"v{found.before}", f"v{found.after}")
     output.print_table(header, rows, "Neither has metrics or params.", found.model)
-    output.say(*(f"signature: {text}" for text in found.signature or ("the same",)))
+    same = "the same" if found.has_signature else "neither has one"
+    output.say(*(f"signature: {text}" for text in found.signature or (same,)))
 
 
 def _draw(found: Comparison, plot: Path) -> None:

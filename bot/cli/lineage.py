@@ -12,6 +12,7 @@ from bot.settings import Needs
 
 _WORDS: Final = frozenset({"pull_requests", "same_parent_run", "same_data", "copied_from"})
 _MOST_SHOWN: Final = 20  # of a long family; `--json` has them all
+_LONGEST_SHOWN: Final = 300  # characters of a value, such as a parameter that is a whole prompt
 
 
 @click.command("lineage", help="Where a version comes from: data, code, run; where it went; its parents and siblings.")
@@ -36,7 +37,7 @@ def command(model: str, version: int, as_json: bool) -> None:
 
 
 def _shown(branches: Mapping[str, Any]) -> dict[str, Any]:
-    """The branches as a terminal has room for them: words instead of names, and the first of many."""
+    """The branches as a terminal has room for them: words instead of names, and a part of what is long."""
     return {name.replace("_", " ") if name in _WORDS else name: _value(value) for name, value in branches.items()}
 
 
@@ -45,4 +46,6 @@ def _value(value: Any) -> Any:  # noqa: ANN401 - JSON values
         return _shown(value) if value else "not recorded"
     if isinstance(value, list) and len(value) > _MOST_SHOWN:
         return [*value[-_MOST_SHOWN:], f"and {len(value) - _MOST_SHOWN} older ones"]
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        return f"{value[: _LONGEST_SHOWN - 1]}…"
     return value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 repository = click.option("--repository", help="The deploy repository.  [default: the one that owns the model]")
+
+
+_LONGEST_LINE: Final = 100_000  # characters
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -30,9 +34,19 @@ def words(value: object, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - JSON values
-    """JSON as programs read it and people can."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    """JSON as programs read it and people can; numbers that JSON does not know are texts, as in MLflow's API."""
+    text = json.dumps(_known_to_json(value), ensure_ascii=False, indent=2, allow_nan=False)
     click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
+
+
+def _known_to_json(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    if isinstance(value, Mapping):
+        return {name: _known_to_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known_to_json(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def print_tree(title: str, branches: Mapping[str, Any]) -> None:
@@ -51,7 +65,11 @@ def print_tree(title: str, branches: Mapping[str, Any]) -> None:
                 at.add(words(f"{name}: {shown if shown not in (None, '') else '–'}"))
 
     grow(tree, branches)
-    Console().print(tree)
+    console = Console()
+    # A line for each value elsewhere than on a terminal, whatever its length: programs look for them by line.
+    if not console.is_terminal:
+        console = Console(width=_LONGEST_LINE)
+    console.print(tree)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: str, title: str = "") -> None:

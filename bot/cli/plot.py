@@ -13,6 +13,7 @@ _MOST: Final = 24  # charts
 _IN_A_ROW: Final = 4
 _COLOURS: Final = ("#8c96a3", "#1f6feb")
 _LONGEST_NAME: Final = 40
+_SMALLEST, _LARGEST = 1e-300, 1e300  # between them an axis can be computed
 
 
 def draw(comparison: Comparison, file: Path) -> None:
@@ -21,18 +22,20 @@ def draw(comparison: Comparison, file: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise Misconfigured("drawing needs matplotlib: pip install 'promotion-bot[plot]'") from error
-    rows = [row for row in comparison.metrics if _finite(row)][:_MOST]
+    drawable = [row for row in comparison.metrics if _finite(row)]
+    rows = drawable[:_MOST]
     if not rows:
         raise Refused(f"neither version of “{comparison.model}” has a metric that could be drawn")
     across = min(len(rows), _IN_A_ROW)
     down = math.ceil(len(rows) / across)
     figure = Figure(figsize=(3 * across, 2.6 * down + 0.6), layout="constrained")
-    figure.suptitle(_literal(f"{comparison.model}: v{comparison.before} and v{comparison.after}"))
+    left_out = f" (the first {_MOST} of {len(drawable)} metrics)" if len(drawable) > _MOST else ""
+    figure.suptitle(_literal(comparison.model) + f": v{comparison.before} and v{comparison.after}{left_out}")
     for place, row in enumerate(rows, start=1):
         chart = figure.add_subplot(down, across, place)
-        heights = [value if value is not None and math.isfinite(value) else 0.0 for value in (row.before, row.after)]
-        bars = chart.bar([f"v{comparison.before}", f"v{comparison.after}"], heights, color=_COLOURS)
         values = (row.before, row.after)
+        heights = [_height(value) for value in values]
+        bars = chart.bar([f"v{comparison.before}", f"v{comparison.after}"], heights, color=_COLOURS)
         chart.bar_label(bars, labels=["–" if value is None else f"{value:.4g}" for value in values], fontsize=8)
         chart.set_title(_literal(row.name), fontsize=9)
         chart.margins(y=0.15)
@@ -41,6 +44,14 @@ def draw(comparison: Comparison, file: Path) -> None:
 
 def _finite(row: Row[float]) -> bool:
     return any(value is not None and math.isfinite(value) for value in (row.before, row.after))
+
+
+def _height(value: float | None) -> float:
+    """How high a bar is: none where there is no number, or one that an axis has no room for.
+
+    MLflow keeps an infinite metric as the largest number that there is.
+    """
+    return value if value is not None and _SMALLEST < abs(value) < _LARGEST else 0.0
 
 
 def _literal(name: str) -> str:

@@ -68,9 +68,14 @@ def tell(view: RepositoryView, pull: PullRequest, *, wait: bool, timeout: int, a
             time.sleep(POLL)
             return time.monotonic() < deadline
 
-        state = follow(view, pull, changed, pause)
+        followed = follow(view, pull, changed, pause)
+        pull, state = followed.pull, followed.policy
     if as_json:
         output.print_json({"pull_request": pull.number, "url": pull.url, "checks": checks})
+    if state is CheckState.IN_PROGRESS and not pull.is_open:
+        became = "merged" if pull.merged_at else "closed"
+        output.say(f"promotion-bot: #{pull.number} was {became} before the policy had spoken", err=True)
+        sys.exit(EXIT_REFUSED)
     if state is CheckState.IN_PROGRESS:
         output.say("promotion-bot: the policy has not spoken yet; the pull request stays open", err=True)
         sys.exit(EXIT_UNREACHABLE)

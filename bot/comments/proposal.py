@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -249,9 +250,9 @@ def _metric_name(metric: Metric) -> str:
 def metric_row(name: str, before: float | None, after: float | None) -> tuple[str, str, str, str]:
     """A row of a table of metrics: what it was, what it is, and by how much it changed."""
     one, other = ("–" if value is None else f"{value:.6g}" for value in (before, after))
-    if before is None or after is None:
+    change = after - before if before is not None and after is not None else math.nan
+    if not math.isfinite(change):
         return inert(name), one, other, "–"
-    change = after - before
     arrow = "→" if change == 0 else "↑" if change > 0 else "↓"
     return inert(name), one, other, f"{arrow} {change:+.4g}"
 

@@ -168,17 +168,24 @@ def compared(comparison: Comparison) -> str:
     one, other = f"v{comparison.before}", f"v{comparison.after}"
     parts = [f"{inert(comparison.model)} {one} and {other}:"]
     rows = [metric_row(row.name, row.before, row.after) for row in comparison.metrics]
-    parts.append(table(("Metric", one, other, "Change"), rows[:_MOST_ROWS]) if rows else "Neither has metrics.")
+    parts.append(_first(("Metric", one, other, "Change"), rows) if rows else "Neither has metrics.")
     changed = [row for row in comparison.params if row.before != row.after]
     shown = [(inert(row.name), inert(row.before or "–"), inert(row.after or "–")) for row in changed]
-    parts.append(table(("Param", one, other), shown[:_MOST_ROWS]) if shown else "Their params are the same.")
+    parts.append(_first(("Param", one, other), shown) if shown else "Their params are the same.")
     facts = [(inert(row.name), inert(row.before or "–"), inert(row.after or "–")) for row in comparison.data]
     facts += [(row.name.capitalize(), _count(row.before), _count(row.after)) for row in comparison.size]
     if facts:
         parts.append(table(("Data and size", one, other), facts))
     differences = "\n".join(f"- {prose(difference)}" for difference in comparison.signature)
-    parts.append(f"Signature:\n\n{differences}" if differences else "Their signatures are the same.")
+    same = "Their signatures are the same." if comparison.has_signature else "Neither has a signature."
+    parts.append(f"Signature:\n\n{differences}" if differences else same)
     return "\n\n".join(parts)
+
+
+def _first(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of the first rows, and how many more there are."""
+    more = f"\n\n… and {len(rows) - _MOST_ROWS} more" if len(rows) > _MOST_ROWS else ""
+    return table(header, rows[:_MOST_ROWS]) + more
 
 
 def _count(number: int | None) -> str:

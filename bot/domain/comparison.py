@@ -27,6 +27,7 @@ class Comparison:
     """What two versions have; `signature` are the differences for those who call the model, in words.
 
     `data` is what their lineage says of the data they learned from; `size` is there where the files were listed.
+    `has_signature` where one of them has a signature, in which there may be no difference.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Comparison:
     metrics: tuple[Row[float], ...]
     params: tuple[Row[str], ...]
     signature: tuple[str, ...]
+    has_signature: bool
     data: tuple[Row[str], ...] = ()
     size: tuple[Row[int], ...] = ()
 
@@ -52,6 +54,7 @@ def compare(before: VersionEvidence, after: VersionEvidence) -> Comparison:
         metrics=_rows(_metrics(before.metrics), _metrics(after.metrics)),
         params=_rows(_params(before), _params(after)),
         signature=compare_signatures(before.signature, after.signature).differences,
+        has_signature=bool(before.signature or after.signature),
         data=_rows(_data(before), _data(after)),
     )
 

@@ -101,7 +101,7 @@ class RollbackRule:
 
 
 # A copy refers to `models:/NAME/VERSION`, which MLflow takes apart as a URL: Python leaves out the first three, and a
-# path ends before the last.
+# path ends before the last. One that begins with # is no whole path to MLflow's server.
 _UNCOPYABLE: Final = frozenset("\t\n\r?")
 
 
@@ -120,11 +120,12 @@ class RegistryTarget:
 
     def cannot_carry(self, model: str) -> tuple[str, ...]:
         """Why no version of the model can be live here, whatever its evidence; empty where one can."""
-        if self.copy_to is None or not _UNCOPYABLE & set(model):
+        if self.copy_to is None or not (_UNCOPYABLE & set(model) or model.startswith("#")):
             return ()
         return (
-            "MLflow cannot copy a model whose name has a line break, a tab or a question mark, and this environment's"
-            " `copy_to` asks for copies: rename the model, or let the environment do without `copy_to`",
+            "MLflow cannot copy a model whose name has a line break, a tab or a question mark, or begins with #, and"
+            " this environment's `copy_to` asks for copies: rename the model, or let the environment do without"
+            " `copy_to`",
         )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from bot.domain.errors import Refused
 from bot.domain.lineage import Kin, Origin
-from bot.gateways.mlflow_api import Missing, MlflowApi, pages_of
+from bot.gateways.mlflow_api import MlflowApi, pages_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -45,7 +46,7 @@ class Relatives:
         try:
             with self._api.asked_to(f"read the run {run_id[:100]}") as client:
                 return client.get_run(run_id)
-        except Missing:
+        except Refused:  # no such run, or an id that none can have
             return None
 
     def _tagged(self, experiment: str, tag: str, value: str) -> frozenset[str]:

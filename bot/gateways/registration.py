@@ -72,14 +72,14 @@ def register(registry: Registry, wish: Wish) -> Registered:
     chosen = _chosen(models_of(registry, run), wish)
     lineage = {key: run.data.tags[key] for key in LINEAGE_TAGS if run.data.tags.get(key)}
     tags = {key: cut_tag_value(value) for key, value in {**lineage, **wish.tags}.items()}
-    known = registry.model(wish.model)
-    standing = [version for version in known.versions if version.source == chosen.source] if known else []
+    standing = [
+        v for v in _of_source(registry, wish.model, chosen) if v.status is not VersionStatus.FAILED_REGISTRATION
+    ]
     if standing:
         _follow(registry, standing[-1], wish.description, tags)
     else:
         _create(registry, wish, chosen, tags)
-    found = registry.model(wish.model)
-    versions = [version for version in found.versions if version.source == chosen.source] if found else []
+    versions = _of_source(registry, wish.model, chosen)
     if not versions:
         raise Missing(f"The version of {wish.model!r} that was registered a moment ago is gone.")
     return Registered(versions[-1], tags, is_new=not standing)
@@ -153,6 +153,12 @@ def _chosen(models: Sequence[RunModel], wish: Wish) -> RunModel:
         ids = ", ".join(f"“{model.path}” ({model.model_id or redacted(model.source)})" for model in found)
         raise Refused(f"The run {wish.run_id} has several models: {ids}. Say which with --path NAME, or its id.")
     return found[0]
+
+
+def _of_source(registry: Registry, name: str, chosen: RunModel) -> Sequence[ModelVersion]:
+    """The versions that a run's model has in a registered model, oldest first."""
+    known = registry.model(name)
+    return [version for version in known.versions if version.source == chosen.source] if known else []
 
 
 def _create(registry: Registry, wish: Wish, chosen: RunModel, tags: dict[str, str]) -> None:

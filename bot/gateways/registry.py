@@ -149,7 +149,8 @@ class Registry(MlflowApi):
         try:
             with self.asked_to(f"read the run {run_id} of {what}") as client:
                 return client.get_run(run_id)
-        except Missing:
+        except Refused:
+            # MLflow registers a version with any run id, and answers 400 to one that no run can have.
             return None
 
     def _logged_model(self, version: ModelVersion, what: str) -> LoggedModel | None:

@@ -114,7 +114,8 @@ def _extent(stored: bool | StoredDirectory) -> str:
 
 def _stands_for(version: str, recorded: str) -> bool:
     """Whether a data version is the beginning of a hash, or all of it."""
-    return len(version) >= _SHORTEST_PREFIX and recorded.removeprefix("md5:").startswith(version.removeprefix("md5:"))
+    prefix = version.removeprefix("md5:")
+    return len(prefix) >= _SHORTEST_PREFIX and recorded.removeprefix("md5:").startswith(prefix)
 
 
 def without_repository(

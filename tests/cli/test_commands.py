@@ -69,6 +69,20 @@ def test_what_is_no_version_is_2_and_said(arguments: tuple[str, ...]) -> None:
     assert "is not a version such as 7 or v7" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say exactly one of"),
+        (("--version", "1", "--alias", "champion"), "say exactly one of"),
+        (("--version", "1", "--from", "backup"), "--from needs --environment"),
+    ],
+)
+def test_what_is_downloaded_has_to_be_said_in_one_way(arguments: tuple[str, ...], said: str) -> None:
+    done = promotion_bot("download", "churn", "--to", "model", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_a_message_moves_no_terminal(tmp_path: Path) -> None:
     place = tmp_path / "\x1b[31m\u202e"
     place.mkdir()

@@ -173,9 +173,8 @@ def test_the_models_own_stages_are_those_of_the_environments_without_copies() ->
     assert registry_actions(actions) == [], "version 2 stays in Staging although it is live in production"
 
 
-@pytest.mark.parametrize("character", ["\t", "\n", "\r", "?"])
-def test_a_name_that_mlflow_cannot_refer_to_is_refused_once_and_never_copied(character: str) -> None:
-    name = f"a{character}b"
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a?b", "#a", "#"])
+def test_a_name_that_mlflow_cannot_refer_to_is_refused_once_and_never_copied(name: str) -> None:
     assert STAGING.registry.cannot_carry(name) == ()
     (reason,) = PRODUCTION.registry.cannot_carry(name)
     state = EnvironmentState(PRODUCTION, desired=entry(1), change=change(1, rules=PRODUCTION))

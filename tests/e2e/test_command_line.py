@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli import cli
-from bot.domain.errors import Misconfigured, PromotionError, Unreachable
+from bot.domain.errors import Misconfigured, PromotionError, Refused, Unreachable
 from bot.settings import Secret
 from bot.wiring import build
+from tests.conftest import wait_until
 from tests.e2e.conftest import Run
-from tests.e2e.house import House
+from tests.e2e.house import House, house
+from workers.reading import view_of
 
 
 def test_status_history_and_compare_tell_what_became_of_a_model(world: House, run: Run) -> None:
@@ -115,6 +118,48 @@ def test_a_person_promotes_and_rolls_back_with_their_own_rights(world: House, ru
     assert world.stage(1) == "Production"
 
 
+def test_a_version_is_promoted_to_the_first_environment_that_lacks_it(world: House, run: Run) -> None:
+    world.register()
+    world.event()
+    opened = run("promote", world.model, "--json", login="dana-ds")
+    assert opened.exit_code == 0, opened.output
+    pull = world.repository.pull(json.loads(opened.stdout)["pull_request"])
+    assert pull.head_ref == f"promote/production/{world.model}-v1"
+    there = run("promote", world.model, "--to", "staging", login="dana-ds")
+    assert "is in staging already" in str(there.exception)
+    world.register(accuracy=0.97)
+    newest = run("promote", world.model, "--json", login="dana-ds")
+    pull = world.repository.pull(json.loads(newest.stdout)["pull_request"])
+    assert pull.head_ref == f"promote/staging/{world.model}-v2"
+
+
+def test_who_waits_is_told_that_the_policy_has_not_spoken_or_will_not(world: House, run: Run) -> None:
+    world.register()
+    asked = ("promote", f"{world.model}@1", "--to", "staging", "--wait", "--timeout", "1")
+    waited = run(*asked, login="dana-ds")
+    assert waited.exit_code == 3
+    assert "the policy has not spoken yet; the pull request stays open" in waited.stderr
+    (pull,) = world.repository.pulls()
+    with ThreadPoolExecutor(1) as pool:
+        seen = len(world.github.requests)
+        waiting = pool.submit(run, *asked[:-1], "60", login="dana-ds")
+        asks = f"/pulls/{pull.number}"
+        wait_until(lambda: any(r.path.endswith(asks) for r in world.github.requests[seen:]), "it follows the checks")
+        pull.close("dana-ds")
+        closed = waiting.result(60)
+    assert closed.exit_code == 1, closed.output
+    assert f"#{pull.number} was closed before the policy had spoken" in closed.stderr
+
+
+def test_a_version_without_files_is_not_proposed_and_why_is_said(world: House, run: Run) -> None:
+    world.register()
+    run_id = world.mlflow.get_model_version(world.model, "1").run_id
+    world.mlflow.create_model_version(world.model, f"mlflow-artifacts:/0/{run_id}/artifacts/nothing", run_id)
+    refused = run("promote", f"{world.model}@2", "--to", "staging", login="dana-ds")
+    assert "has no files at" in str(refused.exception)
+    assert world.repository.pulls() == []
+
+
 def test_a_workflow_promotes_with_its_own_token(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token of GitHub Actions is an installation's, which cannot ask whose it is."""
     world.register(accuracy=0.5)
@@ -212,6 +257,26 @@ def test_lineage_tells_the_family_and_what_became_of_the_run(world: House, run: 
     assert "same parent run: 2" in shown
     assert "data_hash: md5:aaaa" in shown
 
+    third = world.mlflow.get_model_version(world.model, "3")
+    for _ in range(21):
+        world.mlflow.create_model_version(world.model, third.source, third.run_id)
+    many = run("lineage", world.model, "1").stdout
+    assert f"same data: {', '.join(map(str, range(6, 26)))}, and 2 older ones" in many
+    found = json.loads(run("lineage", world.model, "1", "--json").stdout)
+    assert found["siblings"]["same_data"] == [3, *range(5, 26)]
+
+
+def test_lineage_has_a_line_for_each_value_and_the_beginning_of_a_very_long_one(world: House, run: Run) -> None:
+    path = "/".join(["data"] * 40)
+    version = world.register(tags={"data_path": path})
+    world.mlflow.log_param(world.mlflow.get_model_version(world.model, str(version)).run_id, "prompt", "x" * 6000)
+    shown = run("lineage", world.model, "1").stdout.splitlines()
+    assert f"│   ├── data_path: {path}" in [line.replace("└", "├") for line in shown]
+    (prompt,) = [line for line in shown if "prompt: " in line]
+    assert prompt.endswith("x…")
+    assert len(prompt) < 400
+    assert json.loads(run("lineage", world.model, "1", "--json").stdout)["run"]["params"] == {"prompt": "x" * 6000}
+
 
 def test_nothing_that_somebody_wrote_in_mlflow_moves_the_terminal(world: House, run: Run) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\n::error::x [red]"
@@ -244,10 +309,29 @@ def test_nothing_that_somebody_wrote_in_mlflow_moves_the_terminal(world: House, 
     assert json.loads(run("lineage", model, "2", "--json").stdout)["data"]["data_version"] == evil
 
 
+def test_a_name_in_an_error_begins_no_line(world: House, run: Run) -> None:
+    """Names of models may hold line breaks."""
+    name = f"{world.model}\nverified"
+    world.mlflow.create_registered_model(name)
+    for arguments in ((f"{world.model}x", "1"), (name, "1")):
+        assert len(str(run("lineage", *arguments).exception).splitlines()) == 1
+    world.mlflow.delete_registered_model(name)
+
+
 def test_lineage_of_what_is_not_there_is_refused(world: House, run: Run) -> None:
     world.register()
     assert "has no version 7" in str(run("lineage", world.model, "7").exception)
     assert "has no model" in str(run("lineage", "nothing", "1").exception)
+
+
+def test_a_repository_that_is_named_is_the_one_that_is_looked_at(registry_url: str, cache_url: Secret) -> None:
+    with house(registry_url, cache_url, others={"acme/risk": "risk-*"}) as built:
+        first = built.repository.repo.full_name
+        assert view_of(built.gateways).name == first
+        assert view_of(built.gateways, model="risk-a").name == "acme/risk"
+        assert view_of(built.gateways, "acme/risk").name == "acme/risk"
+        with pytest.raises(Refused, match="names “risk-a”"):
+            view_of(built.gateways, first, "risk-a")
 
 
 def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +368,13 @@ def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytes
         (("rollback", "MODEL", "--in", "production"), "dana-ds", "nothing to go back from"),
         (("status", "MODEL", "--repository", "a/b"), "", "is not among PROMOTION_REPOSITORIES"),
         (("compare", "MODEL", "1", "9"), "", "has no version 9"),
+        (("download", "MODEL", "--alias", "nobody", "--to", "/nowhere"), "", "has no alias “nobody”; it has none"),
+        (
+            ("download", "MODEL", "--stage", "Production", "--to", "/nowhere"),
+            "",
+            "its versions are in: None",
+        ),
+        (("download", "MODEL", "--environment", "staging", "--to", "/nowhere"), "", "has no version of"),
         (("history", "MODEL", "--environment", "moon"), "", "no environment “moon”"),
     ],
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bot.comments.markdown import inert
 from bot.sandbox.demo import PIPELINE
 from bot.settings import Secret
+from tests.e2e.conftest import Run
 from tests.e2e.house import FILES, House, house
 
 IN_ONE = "registry: {stage: Production, alias: champion, archive_existing: true}"
@@ -60,6 +62,25 @@ def test_a_version_is_copied_when_it_goes_live_and_a_rollback_takes_the_copy_tha
     assert champion(world) == f"models:/{world.model}/1"
     assert len(copies(world)) == 2, "the first copy is used again"
     assert world.repository.issues() == [], "nothing drifts"
+
+
+def test_the_files_of_a_copy_are_compared_with_what_the_manifest_says_of_the_original(
+    world: House, run: Run, tmp_path: Path
+) -> None:
+    world.register(files={"weights.bin": b"1" * 1000})
+    world.to_production(1)
+    asked = ("download", f"prod.{world.model}", "--alias", "champion", "--to")
+    done = run(*asked, str(tmp_path / "served"))
+    assert done.exit_code == 0, done.exception
+    assert done.stdout.endswith("\nverified: the manifest says the same\n")
+    entry = world.manifest().entry(world.model, "production")
+    assert entry is not None
+    manifest = world.repository.file("versions.yaml") or ""
+    world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}")})
+    assert "somebody changed them" in str(run(*asked, str(tmp_path / "again")).exception)
+    world.repository.push({"versions.yaml": manifest.replace(entry.digest, f"sha256:{0:064x}", 1)})
+    assert "different digests in different environments" in str(run(*asked, str(tmp_path / "again")).exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 
 def test_a_copy_that_somebody_deletes_is_drift(world: House) -> None:

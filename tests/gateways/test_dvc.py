@@ -219,6 +219,14 @@ def test_a_remote_in_s3_is_asked_as_the_repository_says(
         server.stop()
 
 
+def test_an_app_that_may_not_read_contents_says_which_permission(
+    github: GitHubSandbox, dvc: Dvc, git: Git, training: SandboxRepository
+) -> None:
+    github.fail("GET /repos/acme/training/commits/", 1, 403, **{"X-Accepted-GitHub-Permissions": "contents=read"})
+    with pytest.raises(Misconfigured, match="contents=read"):
+        dvc.tracked(git, CSV, training.head(), "data-v1.0")
+
+
 def test_a_repository_that_the_bot_cannot_read_says_which_permission(
     github: GitHubSandbox, dvc: Dvc, valkey: redis.Redis
 ) -> None:

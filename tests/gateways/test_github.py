@@ -83,6 +83,7 @@ def test_a_service_is_away_where_nothing_is_answered_not_where_one_request_of_ma
         (403, {"Retry-After": "7"}, Unreachable, "asks for a pause"),
         (403, {"X-RateLimit-Remaining": "0"}, Unreachable, "asks for a pause"),
         (403, {}, Misconfigured, "lacks the permission"),
+        (403, {"X-Accepted-GitHub-Permissions": "contents=write"}, Misconfigured, "GitHub asks for contents=write"),
         (401, {}, Misconfigured, "Check GITHUB_TOKEN, or GITHUB_APP_ID"),
         (404, {}, GitHubRefusal, "refused GET /repos/acme/models"),
         (409, {}, GitHubRefusal, r"\(409\)"),

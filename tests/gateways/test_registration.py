@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,6 +164,39 @@ def test_waiting_ends_with_what_mlflow_says(registry, client, name, run_id, log_
         wait_until_ready(registry, failed, lambda: True)
 
 
+def test_a_version_that_is_not_ready_in_time_is_said(invoke, name, run_id, log_model, monkeypatch):
+    run = run_id()
+    log_model(run_id=run)
+    assert invoke("register", run, name).exit_code == 0
+    read = Registry.model
+
+    def pending(self: Registry, model: str):
+        found = read(self, model)
+        return replace(found, versions=(replace(found.versions[0], status=VersionStatus.PENDING_REGISTRATION),))
+
+    monkeypatch.setattr(Registry, "model", pending)
+    waited = invoke("register", run, name, "--wait", "--timeout", "1", "--json")
+    assert waited.exit_code == 3
+    assert json.loads(waited.stdout)["status"] == "PENDING_REGISTRATION"
+    assert "it is not ready after 1 s" in waited.stderr
+
+
+def test_a_version_that_failed_to_register_does_not_stand_in_the_way(invoke, name, run_id, log_model, monkeypatch):
+    run = run_id()
+    log_model(run_id=run)
+    assert invoke("register", run, name).exit_code == 0
+    read = Registry.model
+
+    def first_failed(self: Registry, model: str):
+        first, *others = read(self, model).versions
+        failed = replace(first, status=VersionStatus.FAILED_REGISTRATION)
+        return replace(read(self, model), versions=(failed, *others))
+
+    monkeypatch.setattr(Registry, "model", first_failed)
+    assert f"{name} v2: registered from run {run}" in invoke("register", run, name, "--wait").stdout
+    assert f"{name} v2: there already" in invoke("register", run, name).stdout
+
+
 # --- compare ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +232,47 @@ def test_two_versions_side_by_side(invoke, two, tmp_path):
     assert "| `accuracy` | 0.91 | 0.955 | ↑ +0.045 |" in markdown
     assert "| `data_version` | `data-v1.0` | `data-v2.0` |" in markdown
     assert "| Files | 2 | 2 |" in markdown
+
+
+@pytest.fixture
+def odd(invoke, name, run_id, log_model, client) -> str:
+    """A model whose versions have numbers that are none, and no signature; a third one has no files at all."""
+    for sign in (1, -1):
+        run = run_id()
+        for metric, value in (("nothing", math.nan), ("endless", sign * math.inf), ("errors", 0.0)):
+            client.log_metric(run, metric, value)
+        for number in range(60):
+            client.log_metric(run, f"of_class_{number:02}", 0.5)
+        log_model({"MLmodel": b"flavors: {}"}, run_id=run)
+        assert invoke("register", run, name).exit_code == 0
+    run = run_id()
+    client.create_model_version(name, f"mlflow-artifacts:/0/{run}/artifacts/model", run)
+    return name
+
+
+def test_numbers_that_are_none_are_compared_as_such(invoke, odd, tmp_path, recwarn):
+    def strict(constant: str) -> float:
+        raise AssertionError(f"{constant} is not JSON")
+
+    picture = tmp_path / "odd.png"
+    done = invoke("compare", odd, "1", "2", "--json", "--plot", str(picture))
+    found = json.loads(done.stdout, parse_constant=strict)
+    metrics = {row["name"]: (row["before"], row["after"]) for row in found["metrics"]}
+    assert metrics["nothing"] == ("NaN", "NaN")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not [warning for warning in recwarn if "matplotlib" in warning.filename or "plot" in warning.filename]
+    markdown = invoke("compare", odd, "1", "2", "--markdown").stdout
+    assert "| `nothing` | nan | nan | – |" in markdown
+    assert "| `endless` | 1.79769e+308 | -1.79769e+308 | – |" in markdown
+    assert "… and 13 more" in markdown
+
+
+def test_what_a_version_lacks_is_not_called_the_same(invoke, odd):
+    assert "signature: neither has one" in invoke("compare", odd, "1", "2").stdout
+    assert "Neither has a signature." in invoke("compare", odd, "1", "2", "--markdown").stdout
+    gone = invoke("compare", odd, "2", "3", "--json")
+    assert json.loads(gone.stdout)["size"][0] == {"name": "bytes", "before": 11, "after": None}
+    assert "the size of version 3" in gone.stderr
 
 
 def test_the_metrics_are_drawn(invoke, two, tmp_path):

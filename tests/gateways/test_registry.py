@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from bot.gateways.registry import TAG_VALUE_LIMIT, Registry, cut_tag_value
 from bot.sandbox.training import Recipe, train_and_register
 from policies.evidence import Metric, RunStatus
 from tests.services import mlflow_server
+from workers.lineage import read_lineage
 
 HOSTILE_NAMES = [
     "with spaces",
@@ -241,6 +243,17 @@ def test_a_run_marked_as_deleted_is_read_and_one_that_never_was_is_none(registry
     client.create_model_version(churn, f"models:/{other.model_id}", model_id=other.model_id)
     model = registry.model(churn)
     assert registry.version_evidence(model, model.version(2)).run is None
+
+
+@pytest.mark.parametrize("run_id", ["../x", "no such", "é", " "])
+def test_an_id_that_no_run_can_have_names_none(registry, client, run_id):
+    """MLflow takes any where the files are in a store of their own, and refuses to read such a run."""
+    name = f"fraud-{uuid.uuid4().hex}"
+    client.create_registered_model(name)
+    client.create_model_version(name, "s3://bucket/model", run_id=run_id)
+    model = registry.model(name)
+    assert registry.version_evidence(model, model.version(1)).run is None
+    assert read_lineage(registry, model, model.version(1)).to_dict()["run"]["status"] == "deleted for good"
 
 
 def test_an_erased_run_and_logged_model_leave_no_evidence(registry, churn):

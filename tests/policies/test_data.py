@@ -59,6 +59,8 @@ TABLE = [
     ("version is the hash", CHECK, recorded(UNTAGGED, data_version=HASH), Status.PASS, ""),
     ("prefix too short", CHECK, recorded(UNTAGGED, data_version=MD5[:6]), Status.FAIL,
      "no git tag of acme/training"),
+    ("prefix too short with its algorithm", CHECK, recorded(UNTAGGED, data_version=f"md5:{MD5[:6]}"), Status.FAIL,
+     "no git tag of acme/training"),
     ("wrong prefix", CHECK, recorded(UNTAGGED, data_version="f" * 12), Status.FAIL,
      "nor a part of md5:0123"),
     ("no such tag", CHECK, recorded(UNTAGGED), Status.FAIL, "data_version is “data-v1”"),

@@ -355,7 +355,9 @@ def _refusal(status: int, what: str, headers: Mapping[str, str], text: str) -> E
             " and its private key"
         )
     if status == 403:
-        return Misconfigured(f"the bot lacks the permission for {what}: {message}")
+        needed = headers.get("x-accepted-github-permissions")
+        which = f". GitHub asks for {needed}" if needed else ""
+        return Misconfigured(f"the token or App lacks the permission for {what}: {message}{which}")
     return GitHubRefusal(status, what, message)
 
 
