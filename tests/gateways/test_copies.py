@@ -21,8 +21,11 @@ FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"1" * 1000, "empty": 
 
 @pytest.fixture
 def original(tmp_path: Path) -> Original:
-    root = tmp_path / "model"
-    for path, content in FILES.items():
+    return version_of(tmp_path / "model", FILES)
+
+
+def version_of(root: Path, contents: Mapping[str, bytes]) -> Original:
+    for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     store = LocalStore(root)
@@ -59,6 +62,22 @@ def test_what_was_brought_is_there_and_is_not_brought_again(original: Original, 
     assert {path: path.stat().st_ino for path in second.rglob("*") if path.is_file()} == written
     found = {file.path: b"".join(file.chunks()) for file in copies(second).files(original.digest)}
     assert found == FILES
+
+
+def test_names_with_what_unicode_calls_the_end_of_a_line_are_names(tmp_path: Path, second: Path) -> None:
+    contents = {f"a{separator}b": b"1" for separator in ("\u2028", "\u2029", "\x85", " ", "\u00a0")}
+    original = version_of(tmp_path / "model", contents)
+    copies(second).bring(original)
+    assert copies(second).bring(original) == Copied()
+    assert {file.path for file in copies(second).files(original.digest)} == set(contents)
+
+
+def test_what_else_is_at_the_second_store_is_left_alone(original: Original, second: Path, tmp_path: Path) -> None:
+    second.mkdir()
+    (second / "a link").symlink_to(tmp_path)  # at which a walk would end
+    (second / "lost\\found").write_bytes(b"of others")
+    assert copies(second).bring(original).files == 3
+    assert copies(second).bring(original) == Copied()
 
 
 def test_a_list_that_leads_to_other_files_is_no_list(original: Original, second: Path) -> None:

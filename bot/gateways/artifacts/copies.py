@@ -63,7 +63,8 @@ class Copies:
     def __init__(self, store: WritableStore, check: Check = Check.CONTENT) -> None:
         self._store = store
         self._check = check
-        self._there = {entry.path: entry for entry in store.walk() if not entry.is_directory}
+        ours = (entry for below in ("sha256", "versions") for entry in store.walk(below))
+        self._there = {entry.path: entry for entry in ours if not entry.is_directory}
         self._right: dict[str, bool] = {}
 
     def files(self, digest: str) -> Sequence[StoredFile]:
@@ -136,7 +137,8 @@ class Copies:
             return None
         content = StoredFile(self._store, entry).read(_LONGEST_LIST)
         self._right[name] = hashlib.sha256(content).hexdigest() == name
-        found = [_LISTED.fullmatch(line) for line in content.decode(errors="replace").splitlines()]
+        # A path may hold what `splitlines` takes for the end of a line too, such as U+2028.
+        found = [_LISTED.fullmatch(line) for line in content.decode(errors="replace").removesuffix("\n").split("\n")]
         if not self._right[name] or not all(found):
             return None
         listed = {match[2]: match[1] for match in found if match}
