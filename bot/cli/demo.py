@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
+from bot.cli import interrupts
 from bot.domain.errors import Misconfigured
 
 
@@ -18,4 +19,5 @@ def command(keep: bool) -> None:
         raise Misconfigured(
             f"the demo needs more packages ({error.name}): pip install 'promotion-bot[demo]'"
         ) from error
-    run(Console(), keep=keep)
+    with interrupts.in_order():
+        run(Console(), keep=keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_originals_that_are_not_what_the_manifest_says_are_named_nowhere(origina
         copies(second).bring(other)
     assert not (second / "versions").exists()
     assert not place(second, "0" * 64).exists()
+
+
+def test_no_room_for_what_is_on_its_way_is_said(tmp_path: Path, second: Path) -> None:
+    original = version_of(tmp_path / "model", {"MLmodel": b"flavors: {}\n", "weights": b"1" * 3_000_000})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
+    try:
+        with pytest.raises(Refused, match=r"'weights' could not be kept in .*: File too large; make room there"):
+            copies(second).bring(original)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not (second / "versions").exists()
+    assert copies(second).bring(original).files == 1, "the other file is there already"
 
 
 def test_two_at_once_do_not_hide_what_is_there_from_each_other(

@@ -178,20 +178,28 @@ class _Transfer:
     def copy(self, file: StoredFile, stopped: threading.Event) -> str:
         """Copy one file unless it is there under its name; its SHA-256 is known only once it is read."""
         whole = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(prefix="promotion-bot-") as local:
-            for chunk in file.chunks():
-                if stopped.is_set():
-                    return ""
-                whole.update(chunk)
-                local.write(chunk)
-            local.flush()
-            name = whole.hexdigest()
-            if not self._copies.is_right(name):
-                mended = self._copies.put(name, Path(local.name))
-                with self._counting:
-                    done = self.done
-                    self.done = Copied(done.files + 1, done.bytes + file.size, done.mended + mended)
-        return name
+        try:
+            with tempfile.NamedTemporaryFile(prefix="promotion-bot-") as local:
+                for chunk in file.chunks():
+                    if stopped.is_set():
+                        return ""
+                    whole.update(chunk)
+                    local.write(chunk)
+                local.flush()
+                self._stored(whole.hexdigest(), file.size, Path(local.name))
+        except OSError as error:
+            raise Refused(
+                f"{file.path!r} could not be kept in {tempfile.gettempdir()} on its way: {error.strerror or error};"
+                " make room there, or set TMPDIR"
+            ) from error
+        return whole.hexdigest()
+
+    def _stored(self, name: str, size: int, local: Path) -> None:
+        if not self._copies.is_right(name):
+            mended = self._copies.put(name, local)
+            with self._counting:
+                done = self.done
+                self.done = Copied(done.files + 1, done.bytes + size, done.mended + mended)
 
 
 @contextmanager
