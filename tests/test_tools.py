@@ -1,4 +1,4 @@
-"""A tool that no wheel brings: where it was brought, its absence is a failure; elsewhere a skip that says what to do."""
+"""A tool that no wheel brings: its absence is a failure where it was brought, elsewhere a skip that says what to do."""
 
 from __future__ import annotations
 
