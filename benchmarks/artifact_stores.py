@@ -1,11 +1,15 @@
 """Digest and download of a model of 1,000 files and 1 GB from each kind of store, beside the store's own client.
 
+A download is compared with the client's download, a digest with reading the same files by the client and hashing each,
+with nothing written, where the client can do that.
+
 The stores are the emulators of the tests, on this machine, so what is compared is what the clients cost: theirs in one
 process, ours in another. `BENCHMARK_MEGABYTES` makes the model smaller, `BENCHMARK_STORES` names some of the stores.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +39,8 @@ MEGABYTES = int(os.environ.get("BENCHMARK_MEGABYTES", "1000"))
 FILES = MEGABYTES  # of a megabyte each
 KINDS = tuple(os.environ.get("BENCHMARK_STORES", "local,proxy,s3,gcs,azure").split(","))
 ROUNDS = 3
-WORK = ("theirs", "digest", "download")
+THEIRS = ("their download", "their read")
+WORK = (*THEIRS, "digest", "download")
 # What `aws s3 cp` and `azcopy` do at once by default is of this order.
 CLIENTS_THREADS = 10
 
@@ -51,16 +57,20 @@ def run() -> Iterator[tuple[str, str]]:
             theirs_process, ours_process = (stack.enter_context(place.reader()) for _ in range(2))
             before = place.measure(ours_process, "nothing")["peak"]
             rounds = [
-                {what: place.measure(theirs_process if what == "theirs" else ours_process, what) for what in WORK}
+                {what: place.measure(theirs_process if what in THEIRS else ours_process, what) for what in WORK}
                 for _ in range(ROUNDS)
             ]
-        theirs, digest, download = (min(each[what]["seconds"] for each in rounds) for what in WORK)
+        theirs, their_read, digest, download = (min(each[what]["seconds"] for each in rounds) for what in WORK)
         processor = " / ".join(f"{min(each[what]['processor'] for each in rounds):.1f}" for what in WORK)
-        yield f"{kind}: {CLIENTS[kind][0]}", f"{MEGABYTES / theirs:.0f} MB/s"
+        yield f"{kind}: {CLIENTS[kind].download}", f"{MEGABYTES / theirs:.0f} MB/s"
+        yield f"{kind}: {CLIENTS[kind].read}", f"{MEGABYTES / their_read:.0f} MB/s"
         yield f"{kind}: digest", f"{MEGABYTES / digest:.0f} MB/s"
         yield f"{kind}: download, digested", f"{MEGABYTES / download:.0f} MB/s"
-        yield f"{kind}: their ratios to the client (at least 0.8)", f"{theirs / digest:.2f}, {theirs / download:.2f}"
-        yield f"{kind}: processor seconds of the client, digest, download", processor
+        yield (
+            f"{kind}: ratios to the client's read and download (at least 0.8)",
+            f"{their_read / digest:.2f}, {theirs / download:.2f}",
+        )
+        yield f"{kind}: processor seconds of the client's download and read, digest, download", processor
         peak = max(each[what]["peak"] for each in rounds for what in ("digest", "download"))
         yield (
             f"{kind}: largest memory (< 300 MB), and with the libraries alone",
@@ -121,7 +131,7 @@ class _Place:
         assert reader.stdout is not None
         os.sync()
         self._targets += 1
-        reader.stdin.write(f"{what} {self._folder}/target-{self._targets}\n")
+        reader.stdin.write(f"{what}\t{self._folder}/target-{self._targets}\n")
         reader.stdin.flush()
         measured: dict[str, float] = json.loads(reader.stdout.readline())
         return measured
@@ -148,11 +158,13 @@ def _upload(source: Path, uri: str) -> None:
 
 
 def _with_cp_and_sha256sum(uri: str, target: Path) -> None:
-    source = urlsplit(uri).path
-    subprocess.run(["cp", "-r", source, target], check=True)
-    subprocess.run(
-        f"find {target} -type f -print0 | xargs -0 sha256sum", shell=True, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(["cp", "-r", urlsplit(uri).path, target], check=True)
+    _sha256sum(target)
+
+
+def _sha256sum(folder: Path) -> None:
+    command = f"find {folder} -type f -print0 | xargs -0 sha256sum"
+    subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def _with_mlflow(uri: str, target: Path) -> None:
@@ -163,6 +175,22 @@ def _with_mlflow(uri: str, target: Path) -> None:
 
 
 def _with_boto3(uri: str, target: Path) -> None:
+    """As `aws s3 cp --recursive` does it: one transfer manager for all files."""
+    from s3transfer.manager import TransferConfig, TransferManager
+
+    client, bucket, keys = _s3(uri)
+    paths = _paths(keys, urlsplit(uri).path.strip("/"), target)
+    with TransferManager(client, TransferConfig(max_request_concurrency=CLIENTS_THREADS)) as manager:
+        for started in [manager.download(bucket, key, str(path)) for key, path in paths.items()]:
+            started.result()
+
+
+def _read_with_boto3(uri: str, _target: Path) -> None:
+    client, bucket, keys = _s3(uri)
+    _at_once(keys, lambda key: hashlib.sha256(client.get_object(Bucket=bucket, Key=key)["Body"].read()))
+
+
+def _s3(uri: str) -> tuple[Any, str, list[str]]:
     import boto3
     from botocore.config import Config
 
@@ -173,8 +201,7 @@ def _with_boto3(uri: str, target: Path) -> None:
     )
     bucket, prefix = urlsplit(uri).netloc, urlsplit(uri).path.strip("/")
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
-    keys = [found["Key"] for page in pages for found in page["Contents"]]
-    _each(keys, prefix, target, lambda key, path: client.download_file(bucket, key, str(path)))
+    return client, bucket, [found["Key"] for page in pages for found in page["Contents"]]
 
 
 def _with_google(uri: str, target: Path) -> None:
@@ -196,35 +223,94 @@ def _with_google(uri: str, target: Path) -> None:
     assert len(results) == FILES + 1
 
 
+def _read_with_google(uri: str, _target: Path) -> None:
+    from google.cloud import storage
+    from requests.adapters import HTTPAdapter
+
+    client = storage.Client()
+    client._http.mount("http://", HTTPAdapter(pool_maxsize=CLIENTS_THREADS))  # noqa: SLF001 -- as its documentation says
+    bucket = client.bucket(urlsplit(uri).netloc)
+    found = list(bucket.list_blobs(prefix=urlsplit(uri).path.strip("/") + "/"))
+    _at_once(found, lambda blob: hashlib.sha256(blob.download_as_bytes()))
+
+
 def _with_azure(uri: str, target: Path) -> None:
+    container, names = _azure(uri)
+    paths = _paths(names, urlsplit(uri).path.strip("/"), target)
+
+    def one(name: str) -> None:
+        with paths[name].open("wb") as file:
+            container.download_blob(name).readinto(file)
+
+    _at_once(names, one)
+
+
+def _read_with_azure(uri: str, _target: Path) -> None:
+    container, names = _azure(uri)
+    _at_once(names, lambda name: hashlib.sha256(container.download_blob(name).readall()))
+
+
+def _azure(uri: str) -> tuple[Any, list[str]]:
     from azure.storage.blob import BlobServiceClient
 
     service = BlobServiceClient.from_connection_string(os.environ["AZURE_STORAGE_CONNECTION_STRING"])
     container = service.get_container_client(urlsplit(uri).netloc.partition("@")[0])
     prefix = urlsplit(uri).path.strip("/")
-
-    def one(name: str, path: Path) -> None:
-        with path.open("wb") as file:
-            container.download_blob(name).readinto(file)
-
-    _each([blob.name for blob in container.list_blobs(name_starts_with=f"{prefix}/")], prefix, target, one)
+    return container, [blob.name for blob in container.list_blobs(name_starts_with=f"{prefix}/")]
 
 
-def _each(names: list[str], prefix: str, target: Path, one: Callable[[str, Path], Any]) -> None:
+def _paths(names: list[str], prefix: str, target: Path) -> dict[str, Path]:
+    """Where each object goes; its folder is there."""
     paths = {name: target / name.removeprefix(f"{prefix}/") for name in names}
     for folder in {path.parent for path in paths.values()}:
         folder.mkdir(parents=True, exist_ok=True)
+    return paths
+
+
+def _at_once(items: list[Any], one: Callable[[Any], Any]) -> None:
+    """Each of them, as many at once as the client would; what comes of it is not kept."""
+
+    def done(item: Any) -> None:  # noqa: ANN401 -- a name, or the client's object
+        one(item)
+
     with ThreadPoolExecutor(CLIENTS_THREADS) as pool:
-        list(pool.map(lambda name: one(name, paths[name]), names))
+        list(pool.map(done, items))
 
 
-CLIENTS: dict[str, tuple[str, Callable[[str, Path], None]]] = {
-    "local": ("cp -r, then sha256sum", _with_cp_and_sha256sum),
-    "proxy": ("MLflow's download_artifacts", _with_mlflow),
-    "s3": (f"boto3's download_file, {CLIENTS_THREADS} at once", _with_boto3),
-    "gcs": (f"Google's transfer manager, {CLIENTS_THREADS} at once", _with_google),
-    "azure": (f"Azure's download_blob, {CLIENTS_THREADS} at once", _with_azure),
-}
+@dataclass(frozen=True)
+class Client:
+    """What a store's own client does with a URI and a folder, and what that is called."""
+
+    download: str
+    downloads: Callable[[str, Path], None]
+    read: str
+    reads: Callable[[str, Path], None]
+
+
+AT_ONCE = f"{CLIENTS_THREADS} at once"
+CLIENTS: dict[str, Client] = {
+    "local": Client(
+        "cp -r, then sha256sum",
+        _with_cp_and_sha256sum,
+        "sha256sum, in place",
+        lambda uri, _target: _sha256sum(Path(urlsplit(uri).path)),
+    ),
+    # MLflow's client reads nothing that it does not write.
+    "proxy": Client(
+        "MLflow's download_artifacts", _with_mlflow, "MLflow's download_artifacts, once more", _with_mlflow
+    ),
+    "s3": Client(
+        f"boto3's transfer manager, {AT_ONCE}", _with_boto3, f"boto3's get_object, hashed, {AT_ONCE}", _read_with_boto3
+    ),
+    "gcs": Client(
+        f"Google's transfer manager, {AT_ONCE}", _with_google, f"Google's download_as_bytes, hashed, {AT_ONCE}",
+        _read_with_google,
+    ),
+    "azure": Client(
+        f"Azure's download_blob into files, {AT_ONCE}", _with_azure, f"Azure's download_blob, hashed, {AT_ONCE}",
+        _read_with_azure,
+    ),
+}  # fmt: skip
 
 
 def _read(kind: str, uri: str) -> None:
@@ -236,11 +322,14 @@ def _read(kind: str, uri: str) -> None:
     artifacts = Artifacts(registry)
     artifacts.fetch(version, "MLmodel", 1_000)  # what is imported late is imported now
     for line in sys.stdin:
-        what, target = line.split()[0], Path(line.split()[1])
+        what, _, path = line.rstrip("\n").partition("\t")
+        target = Path(path)
         started, worked = time.perf_counter(), _processor()
         match what:
-            case "theirs":
-                CLIENTS[kind][1](uri, target)
+            case "their download":
+                CLIENTS[kind].downloads(uri, target)
+            case "their read":
+                CLIENTS[kind].reads(uri, target)
             case "digest":
                 artifacts.digest(version)
             case "download":

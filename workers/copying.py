@@ -8,7 +8,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, Final
 
-from bot.domain.errors import Refused, Unreachable
+from bot.domain.errors import Misconfigured, Refused, Unreachable
 from bot.domain.manifest import Entry, Manifest
 from bot.domain.versions import RegisteredModel
 from bot.gateways.artifacts.copies import Copied, Copies, Original
@@ -33,6 +33,7 @@ class Outcome(Enum):
     COPIED = "copied"
     MENDED = "mended"
     REFUSED = "refused"
+    MISCONFIGURED = "misconfigured"
     UNREACHABLE = "unreachable"
 
 
@@ -95,6 +96,8 @@ def copy_each(gateways: Gateways, versions: Collection[Promoted], copies: Copies
             copied = copies.bring(original)
         except Refused as error:
             yield Result(each, Outcome.REFUSED, problem=str(error))
+        except Misconfigured as error:  # versions may lie in several stores, with a right missing in one of them
+            yield Result(each, Outcome.MISCONFIGURED, problem=str(error))
         except Unreachable as error:
             yield Result(each, Outcome.UNREACHABLE, problem=str(error))
         else:

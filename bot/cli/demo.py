@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-
 import click
 from rich.console import Console
 
+from bot.cli import interrupts
 from bot.domain.errors import Misconfigured
 
 
@@ -21,6 +19,5 @@ def command(keep: bool) -> None:
         raise Misconfigured(
             f"the demo needs more packages ({error.name}): pip install 'promotion-bot[demo]'"
         ) from error
-    # As Ctrl+C does: what was started is stopped, and its folder goes.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
-    run(Console(), keep=keep)
+    with interrupts.in_order():
+        run(Console(), keep=keep)

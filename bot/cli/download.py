@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bot.cli import options, output, progress
+from bot.cli import interrupts, options, output, progress
 from bot.domain.errors import Refused
 from bot.settings import Needs
 
@@ -72,9 +72,9 @@ def command(
 
     existing = Existing.IS_REPLACED if force else Existing.STAYS
     try:
-        with progress.of_bytes(f"{model} v{version}", wanted.size) as told:
+        with interrupts.in_order(), progress.of_bytes(f"{model} v{version}", wanted.size) as told:
             found = download(wanted, target, existing, told)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         output.say("interrupted; what arrived is kept, and the same command goes on from there", err=True)
         raise
     if as_json:

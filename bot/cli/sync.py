@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot.cli import EXIT_REFUSED, EXIT_UNREACHABLE, options, output
+from bot.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, interrupts, options, output
 from bot.settings import Needs
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def command(
     target: str, environments: tuple[str, ...], history: bool, check: str, repository: str | None, as_json: bool
 ) -> None:
-    """Say a line for each version as it is done; end with 1 where one was refused, 3 where one was out of reach."""
+    """Say a line for each version as it is done; the exit code is that of the worst outcome."""
+    if not target:
+        raise click.UsageError("--to is empty")
     settings = options.prepared(Needs.REGISTRY | Needs.GITHUB)
     from bot.gateways.artifacts.copies import Check, Copies
     from bot.gateways.artifacts.opening import open_place
@@ -39,16 +41,22 @@ def command(
     from workers.reading import expect_environment, view_of
 
     gateways = without_queue(settings)
-    copies = Copies(open_place(target), Check(check))
+    span = Span.EVER if history else Span.NOW
     results: list[Result] = []
-    for name in [repository] if repository else settings.repositories:
-        view = view_of(gateways, name)
-        for environment in environments:
-            expect_environment(view, environment)
-        for result in copy_each(gateways, promoted(view, environments, Span.EVER if history else Span.NOW), copies):
-            results.append(result)
-            if not as_json:
-                output.say(_line(result))
+    try:
+        with interrupts.in_order():
+            copies = Copies(open_place(target), Check(check))
+            for name in [repository] if repository else settings.repositories:
+                view = view_of(gateways, name)
+                for environment in environments:
+                    expect_environment(view, environment)
+                for result in copy_each(gateways, promoted(view, environments, span), copies):
+                    results.append(result)
+                    if not as_json:
+                        output.say(_line(result))
+    except (KeyboardInterrupt, SystemExit):
+        output.say("interrupted; what is whole at the second store stays, and the same command goes on", err=True)
+        raise
     outcomes = [result.outcome for result in results]
     if as_json:
         output.print_json({"to": target, "versions": [result.to_dict() for result in results]})
@@ -56,9 +64,12 @@ def command(
         counted = (f"{outcomes.count(each)} {each.value}" for each in Outcome if each in outcomes)
         plural = "" if len(results) == 1 else "s"
         output.say(f"{len(results)} version{plural}: {', '.join(counted) or 'nothing is promoted'}")
-    if Outcome.UNREACHABLE in outcomes:
-        sys.exit(EXIT_UNREACHABLE)
-    sys.exit(EXIT_REFUSED if Outcome.REFUSED in outcomes else 0)
+    codes = {
+        Outcome.REFUSED: EXIT_REFUSED,
+        Outcome.MISCONFIGURED: EXIT_USAGE,
+        Outcome.UNREACHABLE: EXIT_UNREACHABLE,
+    }
+    sys.exit(max((codes.get(outcome, 0) for outcome in outcomes), default=0))
 
 
 def _line(result: Result) -> str:

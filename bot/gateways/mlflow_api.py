@@ -206,8 +206,15 @@ def _came_out_of_mlflow(error: Exception) -> bool:
     return any(str(frame.f_globals.get("__name__")).startswith("mlflow.") for frame, _ in frames)
 
 
+# What `requests` and `http.client` say of a header that holds a line break, with all of it.
+_UNSENDABLE: Final = re.compile(r"(header value:? ).*", re.DOTALL)
+
+
 def redacted(text: str) -> str:
-    """`text` without what URLs hide: user and password before the host, and the query with its signatures."""
+    """`text` without what URLs hide, user and password before the host and the query with its signatures, and without
+    a credential that could not be sent.
+    """
+    text = _UNSENDABLE.sub(r"\1*** (does a credential end in a line break?)", text)
     text = re.sub(r"(\w://)[^/@\s'\"]+@", r"\1***@", text)
     return re.sub(r"((?:\w+://|url: /)[^\s?'\"()]*)\?[^\s'\")]*", r"\1?…", text)
 

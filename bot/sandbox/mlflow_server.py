@@ -18,12 +18,15 @@ import requests
 from cryptography.fernet import Fernet
 
 from bot.domain.errors import Misconfigured, Unreachable
+from bot.sandbox.guard import Guard
 
 _START_LIMIT: Final = 90.0
 
 
 class MlflowServer:
     """`mlflow server` with one worker, its database and artifacts below `directory`; a context manager.
+
+    It ends with this process, however that ends.
 
     With `webhooks` on, it delivers to plain http and to addresses of this machine, which MLflow refuses by default.
     `options` are further arguments of the command, `settings` further variables of its environment.
@@ -46,6 +49,7 @@ class MlflowServer:
         self.log: Final = directory / "mlflow.log"
         self._options: Final = tuple(options)
         self.process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self._webhook_settings = (
             {
                 "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
@@ -80,6 +84,7 @@ class MlflowServer:
                 cwd=self.directory,
                 start_new_session=True,
             )
+        self._guard = Guard(self.process.pid)
         try:
             self._wait_for_health()
         except BaseException:
@@ -100,6 +105,8 @@ class MlflowServer:
         # The leader is gone; a worker that ignored the first signal is not left behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        if self._guard is not None:
+            self._guard.release()
 
     def kill(self) -> None:
         """SIGKILL for all of it, as when its machine goes down; `restart` brings it back."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from bot.domain.errors import Refused
+from bot.domain.errors import Misconfigured, Refused
+from bot.gateways.artifacts.store import Entry
+from bot.gateways.artifacts.through_mlflow import ProxiedStore
+from bot.settings import AppCredentials
+from tests.conftest import wait_until
 from tests.e2e.conftest import Run
 from tests.e2e.house import House
+from tests.e2e.proxy import Fault, proxied
+
+ROOT = Path(__file__).parents[2]
 
 WEIGHTS = b"1" * 100_000
 
@@ -194,6 +204,73 @@ def test_a_version_whose_run_was_deleted_is_copied_and_one_without_files_is_refu
     assert "has no files" in str(found[0]["problem"])
 
 
+def test_a_right_that_is_missing_for_one_version_is_said_of_that_one(
+    world: House, sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for accuracy in (0.95, 0.97):
+        world.register(accuracy=accuracy)
+        world.event()
+    read = ProxiedStore.entries
+    asked = []
+
+    def not_at_first(store: ProxiedStore, directory: str) -> list[Entry]:
+        asked.append(directory)
+        if len(asked) == 1:
+            raise Misconfigured("It needs s3:ListBucket on models.")
+        return read(store, directory)
+
+    monkeypatch.setattr(ProxiedStore, "entries", not_at_first)
+    code, found = sync("--history")
+    assert code == 2
+    assert [(v["outcome"], v["problem"]) for v in found] == [
+        ("misconfigured", "It needs s3:ListBucket on models."),
+        ("copied", None),
+    ]
+
+
+def test_a_sync_that_is_told_to_end_leaves_nothing_half_done_and_goes_on(
+    world: House, second: Path, sync, tmp_path: Path
+) -> None:
+    world.register(files={"weights.bin": WEIGHTS, "slow.bin": b"2" * 10})
+    world.event()
+    on_the_way = tmp_path / "tmp"
+    on_the_way.mkdir()
+    settings = world.gateways.settings
+    credentials = settings.github_credentials
+    assert isinstance(credentials, AppCredentials)
+    with proxied("mlflow", settings.mlflow_tracking_uri) as proxy:
+        proxy.fault = lambda: Fault(seconds=3) if "/slow.bin" in proxy.sent[-1] else None
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(on_the_way),
+            "MLFLOW_TRACKING_URI": proxy.url,
+            "GITHUB_API_URL": settings.github_api_url,
+            "GITHUB_APP_ID": credentials.app_id,
+            "GITHUB_APP_PRIVATE_KEY": credentials.private_key.reveal(),
+            "PROMOTION_REPOSITORIES": ",".join(settings.repositories),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bot.cli", "sync", "--to", str(second)],
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_until(
+                lambda: len(blobs(second)) == 2 and list(on_the_way.iterdir()), "two of three files are there", 60
+            )
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 143, said
+    assert "the same command goes on" in said
+    assert list(on_the_way.iterdir()) == []
+    assert not (second / "versions").exists(), "nothing names what is not whole"
+    code, [found] = sync()
+    assert (code, found["outcome"], found["files"], found["bytes"]) == (0, "copied", 1, 10)
+
+
 def test_what_cannot_be_done_is_said(world: House, run: Run, tmp_path: Path) -> None:
     world.register()
     world.event()
@@ -206,6 +283,7 @@ def test_what_cannot_be_done_is_said(world: House, run: Run, tmp_path: Path) -> 
         done = run("sync", "--to", *arguments)
         assert isinstance(done.exception, Refused)
         assert said in str(done.exception)
+    assert "--to is empty" in str(run("sync", "--to", "").output)
     done = run("sync", "--to", "/proc/nothing")
     assert done.exit_code == 1
     assert "could not be written" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,8 +22,11 @@ FILES = {"MLmodel": b"flavors: {}\n", "data/weights.bin": b"1" * 1000, "empty": 
 
 @pytest.fixture
 def original(tmp_path: Path) -> Original:
-    root = tmp_path / "model"
-    for path, content in FILES.items():
+    return version_of(tmp_path / "model", FILES)
+
+
+def version_of(root: Path, contents: Mapping[str, bytes]) -> Original:
+    for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     store = LocalStore(root)
@@ -61,6 +65,22 @@ def test_what_was_brought_is_there_and_is_not_brought_again(original: Original, 
     assert found == FILES
 
 
+def test_names_with_what_unicode_calls_the_end_of_a_line_are_names(tmp_path: Path, second: Path) -> None:
+    contents = {f"a{separator}b": b"1" for separator in ("\u2028", "\u2029", "\x85", " ", "\u00a0")}
+    original = version_of(tmp_path / "model", contents)
+    copies(second).bring(original)
+    assert copies(second).bring(original) == Copied()
+    assert {file.path for file in copies(second).files(original.digest)} == set(contents)
+
+
+def test_what_else_is_at_the_second_store_is_left_alone(original: Original, second: Path, tmp_path: Path) -> None:
+    second.mkdir()
+    (second / "a link").symlink_to(tmp_path)  # at which a walk would end
+    (second / "lost\\found").write_bytes(b"of others")
+    assert copies(second).bring(original).files == 3
+    assert copies(second).bring(original) == Copied()
+
+
 def test_a_list_that_leads_to_other_files_is_no_list(original: Original, second: Path) -> None:
     copies(second).bring(original)
     file = place(second, original.digest.removeprefix("sha256:"))
@@ -94,6 +114,19 @@ def test_originals_that_are_not_what_the_manifest_says_are_named_nowhere(origina
         copies(second).bring(other)
     assert not (second / "versions").exists()
     assert not place(second, "0" * 64).exists()
+
+
+def test_no_room_for_what_is_on_its_way_is_said(tmp_path: Path, second: Path) -> None:
+    original = version_of(tmp_path / "model", {"MLmodel": b"flavors: {}\n", "weights": b"1" * 3_000_000})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
+    try:
+        with pytest.raises(Refused, match=r"'weights' could not be kept in .*: File too large; make room there"):
+            copies(second).bring(original)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not (second / "versions").exists()
+    assert copies(second).bring(original).files == 1, "the other file is there already"
 
 
 def test_two_at_once_do_not_hide_what_is_there_from_each_other(

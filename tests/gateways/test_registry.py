@@ -349,6 +349,13 @@ def test_writing_to_what_is_gone_is_refused(registry, churn):
         registry.set_version_tags("no such model", 1, {"a": "b"})
 
 
+def test_a_token_that_ends_in_a_line_break_is_said_and_not_shown(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hidden\n")
+    with pytest.raises(Unreachable, match="does a credential end in a line break") as caught:
+        Registry("http://127.0.0.1:9").model("m")
+    assert "hidden" not in str(caught.value)
+
+
 def test_a_server_that_is_away_is_unreachable_and_its_password_unsaid():
     registry = Registry("http://bot:s3cret@127.0.0.1:9")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import requests
 
+from bot.sandbox.guard import Guard
 from bot.sandbox.mlflow_server import free_port
 from tests.conftest import wait_until
 
@@ -144,6 +145,7 @@ def _running(command: list[str], log: Path, probe: str) -> Iterator[None]:
         process = subprocess.Popen(
             command, stdout=written, stderr=subprocess.STDOUT, env=outside, start_new_session=True, cwd=log.parent
         )
+    guard = Guard(process.pid)
 
     def answers() -> bool:
         assert process.poll() is None, f"{command[0]} ended: {log.read_text(errors='replace')[-2000:]}"
@@ -159,3 +161,4 @@ def _running(command: list[str], log: Path, probe: str) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
+        guard.release()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,6 +221,44 @@ def test_two_downloads_to_one_place_do_not_mix(target):
     assert content(target) == FILES
 
 
+def test_what_somebody_made_under_the_name_meanwhile_is_left_to_them(target):
+    shelf = Shelf(FILES)
+
+    def meanwhile(_count: int) -> None:
+        target.mkdir(exist_ok=True)
+        (target / "thesis").write_bytes(b"mine")
+
+    with pytest.raises(Refused, match="holds something else; name another directory, or say --force"):
+        download(wanted(shelf), target, Existing.STAYS, meanwhile)
+    with pytest.raises(Refused, match="even --force replaces nothing else"):
+        download(wanted(shelf), target, Existing.IS_REPLACED, meanwhile)
+    assert content(target) == {"thesis": b"mine"}
+
+
+def test_a_lock_that_the_download_before_took_away_is_no_lock(target, monkeypatch):
+    flock = fcntl.flock
+
+    def late(lock, how):
+        shutil.rmtree(target.parent / ".live.partial")
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(Refused, match="another download"):
+        download(wanted(Shelf(FILES)), target, Existing.STAYS)
+    monkeypatch.undo()
+    download(wanted(Shelf(FILES)), target, Existing.STAYS)
+    assert content(target) == FILES
+
+
+def test_files_that_somebody_else_laid_in_the_way_are_not_gone_on_with(target, tmp_path):
+    target.parent.mkdir()
+    (tmp_path / "theirs").mkdir()
+    (target.parent / ".live.partial").symlink_to(tmp_path / "theirs")
+    with pytest.raises(Refused, match="is a link or somebody else's"):
+        download(wanted(Shelf(FILES)), target, Existing.STAYS)
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 def test_too_little_room_is_said_before_anything_is_fetched(target):
     shelf = Shelf(FILES)
     huge = [StoredFile(shelf, Entry("huge", 10**18))]
@@ -283,7 +323,7 @@ def at_a_terminal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target, sent, code):
     with proxied("mlflow", mlflow.url) as proxy:
         stuck = threading.Event()
@@ -304,7 +344,7 @@ def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target
         finally:
             process.kill()
     assert process.returncode == code
-    if sent is signal.SIGINT:
+    if sent is not signal.SIGKILL:
         assert "the same command goes on from there" in said
     assert not target.exists()
     assert again(registered, mlflow.url, target).exit_code == 0

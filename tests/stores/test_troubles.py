@@ -15,6 +15,8 @@ from bot.gateways.artifacts.opening import open_place
 from tests.e2e.proxy import Fault, proxied
 from tests.stores.emulators import AZURE_ACCOUNT, AZURE_KEY, azure_connection, azure_service, s3_client
 
+AZURE = "wasbs://models@account.blob.core.windows.net/x"
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -181,6 +183,42 @@ def test_azure_without_any_credentials_says_once_what_to_set(without_credentials
 def test_an_azure_address_that_is_none_is_refused():
     with pytest.raises(Refused, match="wasbs://CONTAINER@ACCOUNT"):
         open_place("wasbs://models/x")
+
+
+# --- settings that no client makes anything of ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables", "said"),
+    [
+        ("s3://models/x", {"MLFLOW_S3_ENDPOINT_URL": "minio:9000"}, "Check the endpoint .MLFLOW_S3_ENDPOINT_URL"),
+        ("s3://models/x", {"MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "x"}, "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"),
+        ("s3://models/x", {"AWS_CONFIG_FILE": "{file}"}, "Unable to parse config file"),
+        ("gs://models/x", {"STORAGE_EMULATOR_HOST": "minio"}, "Check STORAGE_EMULATOR_HOST, which is a URL"),
+        ("gs://models/x", {"GOOGLE_APPLICATION_CREDENTIALS": "{file}"}, "not a valid json.* Check the file"),
+        ("gs://models/x", {"GOOGLE_APPLICATION_CREDENTIALS": "{folder}"}, "Is a directory.* Check the file"),
+        (AZURE, {"AZURE_STORAGE_CONNECTION_STRING": "models"}, "malformed. Check AZURE_STORAGE_CONNECTION_STRING"),
+        (AZURE, {"AZURE_STORAGE_ACCESS_KEY": "not base 64!"}, "Check AZURE_STORAGE_ACCESS_KEY"),
+    ],
+)
+def test_a_variable_of_which_nothing_can_be_made_is_named(without_credentials, monkeypatch, file, uri, variables, said):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(file=file, folder=file.parent))
+
+    with pytest.raises(Misconfigured, match=said):
+        read_all(uri)
+
+
+def test_a_token_that_ends_in_a_line_break_is_said_and_not_shown(without_credentials, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "hidden\n")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(Misconfigured, match="does a credential end in a line break") as caught:
+        read_all("s3://models/x")
+    assert "hidden" not in str(caught.value)
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

@@ -117,7 +117,8 @@ def _mark(etag: str | None) -> str:
 def _translated(error: Exception, called: str, right: Right, task: str, container: str) -> PromotionError:
     # Azure has one answer for a key that it does not know, a network that it does not let in and a missing role.
     permission = f"It needs the role {_ROLES[right]} on the container {container}. {_credentials()}"
-    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission))
+    remedy = Remedy(_LIBRARY, _credentials(), permission, settings=_credentials())
+    return translated(error, called, task, remedy)
 
 
 def _credentials() -> str:

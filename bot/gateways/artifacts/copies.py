@@ -63,7 +63,8 @@ class Copies:
     def __init__(self, store: WritableStore, check: Check = Check.CONTENT) -> None:
         self._store = store
         self._check = check
-        self._there = {entry.path: entry for entry in store.walk() if not entry.is_directory}
+        ours = (entry for below in ("sha256", "versions") for entry in store.walk(below))
+        self._there = {entry.path: entry for entry in ours if not entry.is_directory}
         self._right: dict[str, bool] = {}
 
     def files(self, digest: str) -> Sequence[StoredFile]:
@@ -136,7 +137,8 @@ class Copies:
             return None
         content = StoredFile(self._store, entry).read(_LONGEST_LIST)
         self._right[name] = hashlib.sha256(content).hexdigest() == name
-        found = [_LISTED.fullmatch(line) for line in content.decode(errors="replace").splitlines()]
+        # A path may hold what `splitlines` takes for the end of a line too, such as U+2028.
+        found = [_LISTED.fullmatch(line) for line in content.decode(errors="replace").removesuffix("\n").split("\n")]
         if not self._right[name] or not all(found):
             return None
         listed = {match[2]: match[1] for match in found if match}
@@ -176,20 +178,28 @@ class _Transfer:
     def copy(self, file: StoredFile, stopped: threading.Event) -> str:
         """Copy one file unless it is there under its name; its SHA-256 is known only once it is read."""
         whole = hashlib.sha256()
-        with tempfile.NamedTemporaryFile(prefix="promotion-bot-") as local:
-            for chunk in file.chunks():
-                if stopped.is_set():
-                    return ""
-                whole.update(chunk)
-                local.write(chunk)
-            local.flush()
-            name = whole.hexdigest()
-            if not self._copies.is_right(name):
-                mended = self._copies.put(name, Path(local.name))
-                with self._counting:
-                    done = self.done
-                    self.done = Copied(done.files + 1, done.bytes + file.size, done.mended + mended)
-        return name
+        try:
+            with tempfile.NamedTemporaryFile(prefix="promotion-bot-") as local:
+                for chunk in file.chunks():
+                    if stopped.is_set():
+                        return ""
+                    whole.update(chunk)
+                    local.write(chunk)
+                local.flush()
+                self._stored(whole.hexdigest(), file.size, Path(local.name))
+        except OSError as error:
+            raise Refused(
+                f"{file.path!r} could not be kept in {tempfile.gettempdir()} on its way: {error.strerror or error};"
+                " make room there, or set TMPDIR"
+            ) from error
+        return whole.hexdigest()
+
+    def _stored(self, name: str, size: int, local: Path) -> None:
+        if not self._copies.is_right(name):
+            mended = self._copies.put(name, local)
+            with self._counting:
+                done = self.done
+                self.done = Copied(done.files + 1, done.bytes + size, done.mended + mended)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ def download(wanted: Download, target: Path, existing: Existing, told: Told = no
 
     Raises Refused where another directory has the name, the files are not what was expected, or the disk is full.
     """
-    if target.is_symlink() or target.exists():
+    if _is_taken(target):
         there = _digest_of_directory(target)
         if there is not None and there.digest == (wanted.expected or _digest_at_the_store(wanted)):
             told(wanted.size)
@@ -69,6 +70,8 @@ def download(wanted: Download, target: Path, existing: Existing, told: Told = no
         _expect_replaceable(target, existing)
     with _explained(target), _partial(target) as partial:
         found = partial.complete(wanted, told)
+        if _is_taken(target):  # maybe only since then
+            _expect_replaceable(target, existing)
         _put_in_place(partial.files, target)
     return found
 
@@ -160,13 +163,25 @@ def _partial(target: Path) -> Iterator[_Partial]:
     """The partial download beside the target, for one process at a time; gone when all went well."""
     root = target.parent / f".{target.name}.partial"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock:
+    if root.is_symlink() or root.stat().st_uid != os.geteuid():
+        raise Refused(f"{root} is a link or somebody else's: what arrived there may be anything; remove it")
+    with _locked(root / "lock") as alone:
+        if not alone:
+            raise Refused(f"another download to {target} is under way")
+        yield _Partial(root)
+        shutil.rmtree(root, ignore_errors=True)  # the next download may begin there by now
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[bool]:
+    """Whether nobody else holds the lock while this lasts; one that was taken away meanwhile is another's too."""
+    with file.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"another download to {target} is under way") from None
-        yield _Partial(root)
-        shutil.rmtree(root)
+            alone = os.path.samestat(os.fstat(lock.fileno()), file.stat())
+        except (BlockingIOError, FileNotFoundError):
+            alone = False
+        yield alone
 
 
 def _put_in_place(files: Path, target: Path) -> None:
@@ -182,6 +197,10 @@ def _put_in_place(files: Path, target: Path) -> None:
             old.rename(target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_taken(target: Path) -> bool:
+    return target.is_symlink() or target.exists()
 
 
 def _expect_replaceable(target: Path, existing: Existing) -> None:

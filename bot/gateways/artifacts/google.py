@@ -92,7 +92,8 @@ class _GoogleBucket:
 
 def _translated(error: Exception, called: str, right: Right, task: str, bucket: str) -> PromotionError:
     permission = f"It needs {_PERMISSIONS[right]} on {bucket}, as the role {_ROLES[right]} has."
-    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission))
+    remedy = Remedy(_LIBRARY, _credentials(), permission, settings=_settings())
+    return translated(error, called, task, remedy)
 
 
 def _credentials() -> str:
@@ -102,6 +103,12 @@ def _credentials() -> str:
         "Set GOOGLE_APPLICATION_CREDENTIALS to a credentials file, or run `gcloud auth application-default login`, or "
         "run with a service account that the machine or pod gives."
     )
+
+
+def _settings() -> str:
+    if os.environ.get(EMULATOR):
+        return f"Check {EMULATOR}, which is a URL such as http://localhost:4443."
+    return _credentials()
 
 
 def _environment() -> tuple[tuple[str, str], ...]:

@@ -69,10 +69,11 @@ class ObjectStore:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, below: str = "") -> Iterator[Entry]:
         """Every file; a request for each thousand or so."""
-        with self._asked(Right.LIST, f"list {self._prefix or 'everything'}"):
-            for found in self._bucket.list(self._prefix):
+        prefix = self._prefix + (f"{below}/" if below else "")
+        with self._asked(Right.LIST, f"list {prefix or 'everything'}"):
+            for found in self._bucket.list(prefix):
                 path = found.key.removeprefix(self._prefix)
                 if path and not (path.endswith("/") and found.size == 0):  # such an object stands for a directory
                     check_path(path)

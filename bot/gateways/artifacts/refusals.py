@@ -14,13 +14,15 @@ class Remedy:
     """What to do about a store that says no: `library` to install, `credentials` to set, `permission` to give.
 
     `request` is what to look at where the store sends a request elsewhere or does not understand it; empty where that
-    is the fault of whoever named the place.
+    is the fault of whoever named the place. `settings` is what to look at where the client makes nothing of what it is
+    told, before it asks anybody.
     """
 
     library: str = "Install the library that this kind of store needs."
     credentials: str = "Give the bot credentials that may read there."
     permission: str = "Give the bot credentials that may read there."
     request: str = ""
+    settings: str = ""
 
 
 _ANY_STORE: Final = Remedy()
@@ -51,10 +53,20 @@ _WRONG_CREDENTIALS: Final = frozenset(
         "TokenRefreshRequired",
         "AuthenticationFailed",
         "InvalidAuthenticationInfo",
+        "NoAuthenticationInformation",
+        "PublicAccessNotPermitted",
     }
 )
 # What clients say of a name that no bucket, region or container can have, before they ask anybody.
 _IMPOSSIBLE: Final = frozenset({"ParamValidationError", "InvalidRegionError"})
+# What clients say of settings that they make nothing of: their own classes, those of requests, Python's.
+_UNUSABLE: Final = frozenset(
+    {
+        *("ConfigParseError", "InvalidS3AddressingStyleError", "UnknownSignatureVersionError", "ValueError"),
+        *("MissingSchema", "InvalidSchema", "InvalidURL", "IsADirectoryError", "PermissionError"),
+    }
+)
+_UNSENDABLE: Final = "Invalid header value"
 _TRIED: Final = " Attempted credentials:"  # Azure then tells of each that is not there
 _MISDIRECTED: Final = frozenset({301, 307, 308, 400})
 
@@ -77,6 +89,8 @@ def translated(error: Exception, store: str, task: str, remedy: Remedy = _ANY_ST
         return Misconfigured(f"{said}. {remedy.request}")
     if status == 400 or meaning == "INVALID_PARAMETER_VALUE" or type(error).__name__ in _IMPOSSIBLE:
         return Refused(said)
+    if remedy.settings and (type(error).__name__ in _UNUSABLE or _UNSENDABLE in str(error)):
+        return Misconfigured(f"{said}. {remedy.settings}")
     if status == 412:
         return Unreachable(f"{said}. It changed while it was read.", service=Service.ARTIFACTS)
     return Unreachable(said, service=Service.ARTIFACTS)

@@ -30,6 +30,10 @@ _PERMISSIONS: Final[Mapping[Right, str]] = {
 }
 _LIBRARY: Final = "Install it: pip install 'promotion-bot[s3]'."
 _REQUEST: Final = "Check the region (AWS_REGION, or the remote's own), the endpoint and the credentials."
+_SETTINGS: Final = (
+    "Check the endpoint (MLFLOW_S3_ENDPOINT_URL, or the remote's own, which is a URL such as https://minio.example), "
+    "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE, AWS_CONFIG_FILE, and that no variable ends in a line break."
+)
 _VARIABLES: Final = ("AWS_",)
 
 
@@ -103,7 +107,7 @@ class _S3Bucket:
 
 def _translated(error: Exception, called: str, right: Right, task: str, bucket: str) -> PromotionError:
     permission = f"It needs {_PERMISSIONS[right]} on {bucket}."
-    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission, _REQUEST))
+    return translated(error, called, task, Remedy(_LIBRARY, _credentials(), permission, _REQUEST, _SETTINGS))
 
 
 def _credentials() -> str:

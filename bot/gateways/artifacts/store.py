@@ -34,8 +34,8 @@ class Store(Protocol):
 
     at_once: int
 
-    def walk(self) -> Iterator[Entry]:
-        """Every file below the root and, where the store has them, every directory."""
+    def walk(self, below: str = "") -> Iterator[Entry]:
+        """Every file below the root, or below a directory of it, and, where the store has them, every directory."""
 
     def find(self, path: str) -> Entry | None:
         """The file of exactly that path."""
@@ -95,9 +95,9 @@ class DirectoryStore:
         """Files and directories right below a directory, whose paths begin with it."""
         raise NotImplementedError
 
-    def walk(self) -> Iterator[Entry]:
+    def walk(self, below: str = "") -> Iterator[Entry]:
         """Every file and directory; Refused where the store lists what is not below the directory asked for."""
-        waiting = [""]
+        waiting = [below]
         while waiting:
             directory = waiting.pop()
             for entry in self.entries(directory):
