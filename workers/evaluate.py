@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 
 from bot import tracing
-from bot.domain.errors import Refused
+from bot.domain.errors import Misconfigured, Refused
 from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
@@ -23,6 +24,13 @@ from workers.evidence import EvidenceReader, ProposalHead, Question
 from workers.repository_view import RepositoryView
 
 
+class Files(Enum):
+    """How a version's files are read: as they were when the store listed the same ones, or every byte of them now."""
+
+    REMEMBERED = "remembered"
+    READ_AGAIN = "read again"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is judged beside the version: against which champion, on which pull request, who asked and who overrode.
@@ -36,6 +44,7 @@ class Case:
     proposal: ProposalHead | None = None
     asked_at: datetime | None = None
     overrides: Mapping[str, Instruction] = field(default_factory=dict)
+    files: Files = Files.REMEMBERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,11 @@ class Evaluator:
         self._evidence = EvidenceReader(view, model)
 
     def evaluate(self, version: ModelVersion, rules: Rules, case: Case, now: datetime) -> Evaluation:
-        """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer."""
+        """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer.
+
+        A store that does not let the bot in is an error of this version alone: whoever may register one chooses where
+        its files are, and must not keep the model's others from being looked at.
+        """
         policy, environment = rules.policy.policy, rules.environment.name
         if case.kind is ChangeKind.ROLLBACK:
             policy = policy.safety
@@ -66,9 +79,11 @@ class Evaluator:
         )
         try:
             with tracing.inside("read the evidence", about):
+                if case.files is Files.READ_AGAIN:
+                    self.read_again(version)
                 evidence = self._evidence.read(question)
-        except Refused as refusal:
-            return self._without_files(version, rules, case.champion, str(refusal))
+        except (Refused, Misconfigured) as error:
+            return self._without_files(version, rules, case.champion, error)
         said = {check: f"{o.by} in {o.source}: {o.told.reason}" for check, o in case.overrides.items()}
         return Evaluation(
             entry=Entry(version.version, str(evidence.subject.digest), case.release),
@@ -98,21 +113,32 @@ class Evaluator:
 
         `known` are the entries of the model that the manifest and the record of judgements name.
         """
-        return release_of(self._model, version.version, known, self._signature_of)
 
-    def _signature_of(self, version: int) -> Mapping[str, object] | None:
-        registered = self._model.version(version)
-        return self._evidence.model_file(registered).signature if registered else None
+        def signature_of(number: int) -> Mapping[str, object] | None:
+            registered = self._model.version(number)
+            try:
+                return self._evidence.model_file(registered).signature if registered else None
+            except Misconfigured:
+                if number != version.version:
+                    raise
+                return None  # its release does not matter: it is judged an error, and not proposed
 
-    def _without_files(self, version: ModelVersion, rules: Rules, champion: Entry | None, reason: str) -> Evaluation:
-        """The refusal of a version whose files cannot be had, which no policy can judge."""
+        return release_of(self._model, version.version, known, signature_of)
+
+    def _without_files(
+        self, version: ModelVersion, rules: Rules, champion: Entry | None, error: Refused | Misconfigured
+    ) -> Evaluation:
+        """The verdict on a version whose files cannot be had, which no policy can judge."""
+        status, remedy = Status.FAIL, "Log the model's files again and register them as a new version."
+        if isinstance(error, Misconfigured):
+            status, remedy = Status.ERROR, "Let the bot in there, or register a version whose files it may read."
         outcome = Outcome(
             check="artifacts",
             kind="artifacts",
-            status=Status.FAIL,
-            measured=reason,
+            status=status,
+            measured=str(error),
             required="the version's files can be read",
-            remedy="Log the model's files again and register them as a new version.",
+            remedy=remedy,
         )
         return Evaluation(
             entry=Entry(version.version, "", ""),

@@ -27,7 +27,7 @@ from policies.documents import InvalidDocument
 from policies.verdict import Status
 from workers.approvers import Counted, count_for_change
 from workers.deploy_files import Place
-from workers.evaluate import Case, Evaluator, Rules, rules_at
+from workers.evaluate import Case, Evaluator, Files, Rules, rules_at
 from workers.evidence import ProposalHead
 from workers.repository_view import RepositoryView
 
@@ -228,9 +228,6 @@ class _ModelObserver:
             if version is None:
                 continue
             proposal = next((p for p in state.open_proposals if p.version == number), None)
-            merges = state.rules.merge is Merge.AUTO and proposal is not None
-            if merges:
-                self._evaluator.read_again(version)
             asked = number in asked_for(state)
             if passed and number not in anyway:
                 continue
@@ -244,6 +241,8 @@ class _ModelObserver:
                 else None,
                 asked_at=state.request.at if state.request and asked else None,
                 overrides=state.overrides(number),
+                # What the bot is about to merge is what the store has now.
+                files=Files.READ_AGAIN if proposal and state.rules.merge is Merge.AUTO else Files.REMEMBERED,
             )
             evaluations[number] = self._evaluator.evaluate(version, rules, case, self._now)
             passed = passed or evaluations[number].verdict.status_before_proposal is Status.PASS

@@ -17,10 +17,12 @@ from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from bot.wiring import Gateways
+from policies.verdict import Status
 from tests.e2e.house import FILES, House, everything, house, without_names
 from tests.e2e.proxy import Proxy, Write, proxied
 from tests.e2e.service import service
 from workers.apply import Effects
+from workers.explain import explained
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,32 @@ def test_a_version_deleted_while_it_is_proposed_takes_its_pull_request_along(wor
     assert not pull.is_open
     assert "Closed without merging" in pull.body
     assert world.repository.branches() == ["main"]
+
+
+def test_a_version_whose_store_lets_nobody_in_keeps_no_other_waiting(
+    world: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    world.register()
+    world.event()
+    run = world.mlflow.get_model_version(world.model, "1").run_id
+    world.mlflow.create_model_version(world.model, "s3://elsewhere/model", run)
+    world.event()
+    assert world.proposal("staging", 2) is None
+    assert world.tags(2)["promotion.staging.status"] == "waiting"
+    (found,) = explained(world.gateways, world.model, 2, None, "staging")
+    (outcome,) = found.verdict.outcomes
+    assert outcome.status is Status.ERROR
+    assert "s3://elsewhere" in outcome.measured
+    assert "AWS_ACCESS_KEY_ID" in outcome.measured
+    world.register(accuracy=0.97)
+    world.event()
+    assert world.proposed("staging", 3).merged
+    entry = world.manifest().entry(world.model, "staging")
+    assert entry is not None
+    assert (entry.version, entry.release) == (3, "1.0.1")
 
 
 def test_a_version_deleted_before_it_was_ever_live_takes_its_pull_request_along(
