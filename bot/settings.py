@@ -34,8 +34,9 @@ class Needs(Flag):
 
     WEBHOOKS = auto()  # the secrets
     GITHUB = auto()  # credentials
+    OWN_TOKEN = auto()  # a person's or a workflow's own token, for what is done in their name: never the bot's App
     REGISTRY = auto()  # MLflow's address
-    EVERYTHING = WEBHOOKS | GITHUB | REGISTRY
+    EVERYTHING = WEBHOOKS | GITHUB | REGISTRY  # that the service needs
 
 
 class Secret:
@@ -116,13 +117,13 @@ def load_settings(environ: Mapping[str, str], needs: Needs = Needs.EVERYTHING) -
     """The settings that `environ` holds; one Misconfigured names every variable that is missing or wrong."""
     reader = _Reader(environ)
     webhooks, registry = Needs.WEBHOOKS in needs, Needs.REGISTRY in needs
-    serves = webhooks or Needs.GITHUB in needs
+    serves = bool(needs & (Needs.WEBHOOKS | Needs.GITHUB | Needs.OWN_TOKEN))
     settings = Settings(
         mlflow_tracking_uri=reader.needed("MLFLOW_TRACKING_URI", "https://mlflow.example.com", _uri, "", registry),
         mlflow_registry_uri=reader.optional("MLFLOW_REGISTRY_URI", None, _uri),
         mlflow_webhook_secrets=reader.needed("MLFLOW_WEBHOOK_SECRET", "a long random text", _secrets, (), webhooks),
         github_webhook_secrets=reader.needed("GITHUB_WEBHOOK_SECRET", "a long random text", _secrets, (), webhooks),
-        github_credentials=_credentials(reader, Needs.GITHUB in needs),
+        github_credentials=_credentials(reader, needs),
         github_api_url=reader.optional("GITHUB_API_URL", "https://api.github.com", _url),
         repositories=reader.needed("PROMOTION_REPOSITORIES", "acme/models,acme/risk", _repositories, (), serves),
         redis_url=reader.optional("REDIS_URL", None, _redis_url),
@@ -185,14 +186,19 @@ def is_installation_token(credentials: AppCredentials | Secret) -> bool:
     return isinstance(credentials, Secret) and credentials.reveal().startswith("ghs_")
 
 
-def _credentials(reader: _Reader, needed: bool) -> AppCredentials | Secret:
+def _credentials(reader: _Reader, needs: Needs) -> AppCredentials | Secret:
     """An App with its key, or a token, but not both: nobody should have to guess who the bot is."""
+    needed = Needs.GITHUB in needs
     app_id, token = reader.text("GITHUB_APP_ID"), reader.text("GITHUB_TOKEN")
     key, key_file = reader.text("GITHUB_APP_PRIVATE_KEY"), reader.text("GITHUB_APP_PRIVATE_KEY_FILE")
-    if token and (app_id or key or key_file):
+    if token and (app_id or key or key_file) and Needs.OWN_TOKEN not in needs:
         reader.problems.append("GITHUB_TOKEN and GITHUB_APP_… are both set; keep one of them")
     elif token and not (token.isascii() and token.isprintable() and " " not in token):
         reader.problems.append("GITHUB_TOKEN holds characters that no token has; for example: github_pat_…")
+    elif not token and Needs.OWN_TOKEN in needs:
+        reader.problems.append(
+            "GITHUB_TOKEN is missing: the pull request is opened as you, not as the bot; for example: github_pat_…"
+        )
     elif not token and not app_id and (needed or key or key_file):
         reader.problems.append(
             "GITHUB_APP_ID is missing; for example: GITHUB_APP_ID=12345 with GITHUB_APP_PRIVATE_KEY or "

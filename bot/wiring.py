@@ -77,14 +77,16 @@ class Gateways:
         return self._repositories[repository]
 
     @contextmanager
-    def serving(self, urgency: Urgency, answered: set[Service]) -> Iterator[None]:
-        """For the time of one look: how urgent its requests to GitHub are, and which services have answered it."""
+    def serving(self, urgency: Urgency, answered: set[Service], silent: dict[Service, str]) -> Iterator[None]:
+        """For the time of one look: how urgent its requests to GitHub are, which services answer, and which not."""
         self.registry.answered.clear()
+        self.registry.silent.clear()
         self.github_client.serve(urgency)
         try:
             yield
         finally:
             answered |= self.registry.answered | self.github_client.answered
+            silent |= self.registry.silent
 
     def login(self) -> Login:
         """Who the bot is on GitHub."""

@@ -91,6 +91,16 @@ def test_what_is_wrong_is_named_with_an_example_and_no_secret(environ: Environ, 
     assert "hidden" not in message
 
 
+def test_what_is_done_in_a_persons_name_needs_their_token_and_never_takes_the_app(environ: Environ) -> None:
+    needs = Needs.OWN_TOKEN | Needs.REGISTRY
+    for lacking in (environ, {k: v for k, v in environ.items() if not k.startswith("GITHUB_APP")}):
+        (line,) = problems(lacking, needs).splitlines()[1:]
+        assert line.strip().startswith("GITHUB_TOKEN is missing")
+    assert load_settings({**environ, "GITHUB_TOKEN": "github_pat_1"}, needs).github_credentials == Secret(
+        "github_pat_1"
+    )
+
+
 def test_where_dvc_remotes_may_be_is_a_list(environ: Environ) -> None:
     said = {"PROMOTION_DVC_ROOTS": "/srv/dvc, /mnt/data", "PROMOTION_DVC_HOSTS": "DVC.example.com,minio:9000"}
     settings = load_settings({**environ, **said})

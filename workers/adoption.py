@@ -22,7 +22,6 @@ from bot.wiring import Gateways
 from policies.documents import InvalidDocument
 from policies.policy import parse_policy
 from workers.deploy_files import PIPELINE_PATH
-from workers.own_token import expect_own_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,6 @@ def _library(name: str) -> Iterator[tuple[str, str]]:
 
 def expect_new(gateways: Gateways, name: str) -> str:
     """The head of a repository that has no pipeline and no manifest; raises Refused for any other."""
-    expect_own_token(gateways.settings)
     git = gateways.github(name).git
     try:
         head = git.head()

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from bot import tracing
-from bot.domain.errors import Misconfigured, Refused
+from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
 from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment
@@ -18,10 +18,14 @@ from bot.domain.world import ChangeKind, Evaluation, Found
 from bot.gateways.artifacts import ArtifactDigest
 from policies.documents import InvalidDocument
 from policies.engine import evaluate
+from policies.evidence import Unreadable, Unusable
+from policies.kinds.base import RETRIED
 from policies.verdict import Outcome, Status, Verdict
 from workers.deploy_files import PipelineFile, PolicyFile
 from workers.evidence import EvidenceReader, ProposalHead, Question
 from workers.repository_view import RepositoryView
+
+NoFiles = Refused | Misconfigured | Unreachable  # there are none, they are not shown to the bot, nobody answers
 
 
 class Files(Enum):
@@ -63,12 +67,14 @@ class Evaluator:
     def __init__(self, view: RepositoryView, model: RegisteredModel) -> None:
         self._model = model
         self._evidence = EvidenceReader(view, model)
+        self._registry = view.gateways.registry
+        self._without_files: dict[int, NoFiles] = {}  # each store is waited for once in a look
 
     def evaluate(self, version: ModelVersion, rules: Rules, case: Case, now: datetime) -> Evaluation:
-        """The verdict of `rules` on `version`. Raises Unreachable where a store does not answer.
+        """The verdict of `rules` on `version`. Raises Unreachable where MLflow or GitHub does not answer.
 
-        A store that does not let the bot in is an error of this version alone: whoever may register one chooses where
-        its files are, and must not keep the model's others from being looked at.
+        A store of artifacts that does not answer, or does not let the bot in, is an error of this version alone:
+        whoever may register one chooses where its files are, and must not keep the model's others from being looked at.
         """
         policy, environment = rules.policy.policy, rules.environment.name
         if case.kind is ChangeKind.ROLLBACK:
@@ -77,13 +83,16 @@ class Evaluator:
         question = Question(
             environment, version, case.champion, policy.needs, rules.commit, case.proposal, case.asked_at
         )
+        if (known := self._without_files.get(version.version)) is not None:
+            return self._judged_without_files(version, rules, case.champion, known)
         try:
             with tracing.inside("read the evidence", about):
                 if case.files is Files.READ_AGAIN:
                     self.read_again(version)
                 evidence = self._evidence.read(question)
-        except (Refused, Misconfigured) as error:
-            return self._without_files(version, rules, case.champion, error)
+        except (Refused, Misconfigured, Unreachable) as error:
+            self._do_without(version, error)
+            return self._judged_without_files(version, rules, case.champion, error)
         said = {check: f"{o.by} in {o.source}: {o.told.reason}" for check, o in case.overrides.items()}
         return Evaluation(
             entry=Entry(version.version, str(evidence.subject.digest), case.release),
@@ -99,10 +108,13 @@ class Evaluator:
         registered = self._model.version(version)
         if registered is None:
             return Found(None)
+        if (known := self._without_files.get(version)) is not None:
+            return Found(_why(known))
         try:
             return Found(self.read_again(registered).digest)
-        except Refused:
-            return Found(None)
+        except (Refused, Misconfigured, Unreachable) as error:
+            self._do_without(registered, error)
+            return Found(_why(error))
 
     def read_again(self, version: ModelVersion) -> ArtifactDigest:
         """Digest the files anew; evaluations of this look use the result."""
@@ -118,36 +130,52 @@ class Evaluator:
             registered = self._model.version(number)
             try:
                 return self._evidence.model_file(registered).signature if registered else None
-            except Misconfigured:
+            except (Misconfigured, Unreachable) as error:
                 if number != version.version:
                     raise
+                self._do_without(version, error)
                 return None  # its release does not matter: it is judged an error, and not proposed
 
         return release_of(self._model, version.version, known, signature_of)
 
-    def _without_files(
-        self, version: ModelVersion, rules: Rules, champion: Entry | None, error: Refused | Misconfigured
+    def _do_without(self, version: ModelVersion, error: NoFiles) -> None:
+        """Ask for the version's files no more in this look. Raises Unreachable where it was not their store."""
+        if isinstance(error, Unreachable):
+            if error.service is not Service.ARTIFACTS:
+                raise error
+            self._registry.silent[Service.ARTIFACTS] = str(error)
+        self._without_files[version.version] = error
+
+    def _judged_without_files(
+        self, version: ModelVersion, rules: Rules, champion: Entry | None, error: NoFiles
     ) -> Evaluation:
         """The verdict on a version whose files cannot be had, which no policy can judge."""
-        status, remedy = Status.FAIL, "Log the model's files again and register them as a new version."
-        if isinstance(error, Misconfigured):
-            status, remedy = Status.ERROR, "Let the bot in there, or register a version whose files it may read."
-        outcome = Outcome(
-            check="artifacts",
-            kind="artifacts",
-            status=status,
-            measured=str(error),
-            required="the version's files can be read",
-            remedy=remedy,
-        )
         return Evaluation(
             entry=Entry(version.version, "", ""),
-            verdict=Verdict(rules.policy.policy.name, (outcome,)),
+            verdict=Verdict(rules.policy.policy.name, (outcome_without_files(error),)),
             evidence=self._evidence.without_files(rules.environment.name, version),
             policy=rules.policy.blob,
             pipeline=rules.pipeline.blob,
             champion=champion,
+            without_files=_why(error),
         )
+
+
+def outcome_without_files(error: NoFiles) -> Outcome:
+    """What stands in place of a policy's outcomes where a version's files cannot be had."""
+    match error:
+        case Refused():
+            status, remedy = Status.FAIL, "Log the model's files again and register them as a new version."
+        case Misconfigured():
+            status, remedy = Status.ERROR, "Let the bot in there, or register a version whose files it may read."
+        case _:
+            status, remedy = Status.ERROR, RETRIED
+    required = "the version's files can be read"
+    return Outcome("artifacts", "artifacts", status, measured=str(error), required=required, remedy=remedy)
+
+
+def _why(error: NoFiles) -> Unreadable | Unusable:
+    return Unusable(str(error)) if isinstance(error, Refused) else Unreadable(str(error))
 
 
 def rules_at(

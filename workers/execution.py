@@ -73,7 +73,7 @@ def execute(key_text: str, token: str) -> None:
 
     def look(desk: Desk) -> None:
         gateways = gateways_of(settings)
-        with gateways.serving(desk.claimed.urgency, desk.answered):
+        with gateways.serving(desk.claimed.urgency, desk.answered, desk.silent):
             look_at(desk.claimed.key, desk, gateways)
 
     measured = gateways_of(settings).measurements
@@ -143,7 +143,7 @@ def _attempt(
             with _heartbeat(queue, claimed):
                 look(desk)
         finally:
-            queue.troubles.is_back(*desk.answered)
+            desk.remember_who_answered()
     except LostLock:
         return Result.LOST, None
     except NotYet as error:

@@ -242,7 +242,7 @@ class PullRequestObserver:
         overrides = overrides_of(view.instructions(model, environment.name), after.version)
         case = Case(live, after.release, kind, proposal, overrides=overrides)
         evaluation = evaluator.evaluate(version, rules, case, self._now)
-        return evaluation, Found(evaluation.entry.digest or None), ""
+        return evaluation, evaluation.found, ""
 
     def _evaluator(self, model: str) -> Evaluator | None:
         if model not in self._models:

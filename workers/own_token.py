@@ -7,27 +7,19 @@ from dataclasses import dataclass
 
 from bot.comments import by_person
 from bot.domain import naming
-from bot.domain.errors import Misconfigured, Refused
+from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
 from bot.domain.manifest_editing import new_manifest, set_entry
 from bot.domain.pull_requests import Check, CheckName, CheckState, PullRequest
 from bot.domain.versions import RegisteredModel, VersionStatus
-from bot.settings import Secret, Settings
 from workers.evaluate import Evaluator
 from workers.history import history
 from workers.reading import expect_environment, version_of
 from workers.repository_view import RepositoryView
 
 
-def expect_own_token(settings: Settings) -> None:
-    """Raise Misconfigured where the settings sign in as the App instead of as a person."""
-    if not isinstance(settings.github_credentials, Secret):
-        raise Misconfigured("this opens a pull request as you: set GITHUB_TOKEN to a token of yours, not the bot's App")
-
-
 def promote(view: RepositoryView, model: RegisteredModel, number: int | None, environment: str | None) -> PullRequest:
     """Open the pull request that puts a version into an environment; by default the newest into the first without."""
-    expect_own_token(view.gateways.settings)
     ready = [v.version for v in model.versions if v.status is VersionStatus.READY]
     if number is None and not ready:
         raise Refused(f"“{model.name}” has no version that is ready")
@@ -49,7 +41,6 @@ def promote(view: RepositoryView, model: RegisteredModel, number: int | None, en
 
 def roll_back(view: RepositoryView, model: RegisteredModel, number: int | None, environment: str) -> PullRequest:
     """Open the pull request that goes back to what an environment had before, or to a named version that it had."""
-    expect_own_token(view.gateways.settings)
     name = expect_environment(view, environment)
     now = view.manifest.entry(model.name, name)
     if now is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from bot.domain.errors import Refused
 from bot.domain.manifest import Entry
@@ -19,13 +19,18 @@ log = logging.getLogger("promotion-bot")
 
 def view_of(gateways: Gateways, repository: str | None = None, model: str = "") -> RepositoryView:
     """The named repository, else the one that owns the model, else the first. Raises Refused where there is none."""
-    try:
-        for view in _views(gateways, repository):
-            if not model or view.pipeline.pipeline.owns(model):
-                _expect_records(view)
-                return view
-    except InvalidDocument as invalid:
-        raise Refused(str(invalid)) from invalid
+    names, broken = _named(gateways, repository), None
+    for name in names if model else names[:1]:
+        try:
+            view = RepositoryView(gateways, name, gateways.clock())
+        except InvalidDocument as invalid:
+            broken = broken or invalid
+            continue
+        if not model or view.pipeline.pipeline.owns(model):
+            _expect_records(view)
+            return view
+    if broken is not None:  # it may be the one
+        raise Refused(str(broken)) from broken
     served = ", ".join(gateways.settings.repositories)
     raise Refused(f"no pipeline of {served} names “{model}” in its `models`")
 
@@ -36,16 +41,20 @@ def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) 
     None where none names it; raises Refused where they say different things.
     """
     same_files = {(version.name, version.version), version.copied_from or (version.name, version.version)}
-    try:
-        found = [
-            entry
-            for view in _views(gateways, repository)
-            for name, number in sorted(same_files)
-            for entry in view.manifest.of_model(name).values()
-            if entry.version == number
-        ]
-    except InvalidDocument as invalid:
-        raise Refused(str(invalid)) from invalid
+    found: list[Entry] = []
+    broken = None
+    for name in _named(gateways, repository):
+        try:
+            manifest = RepositoryView(gateways, name, gateways.clock()).manifest
+        except InvalidDocument as invalid:
+            broken = broken or invalid
+            continue
+        entries = (
+            e for model, number in sorted(same_files) for e in manifest.of_model(model).values() if e.version == number
+        )
+        found += entries
+    if broken is not None and not found:  # it may name it
+        raise Refused(str(broken)) from broken
     if len({entry.digest for entry in found}) > 1:
         raise Refused(
             f"version {version.version} of “{version.name}” has different digests in different environments; name the"
@@ -54,14 +63,12 @@ def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) 
     return found[0] if found else None
 
 
-def _views(gateways: Gateways, repository: str | None) -> Iterator[RepositoryView]:
+def _named(gateways: Gateways, repository: str | None) -> Sequence[str]:
     """The named repository, or else all; raises Refused for one that is not served."""
     served = gateways.settings.repositories
     if repository is not None and repository not in served:
         raise Refused(f"{repository} is not among PROMOTION_REPOSITORIES: {', '.join(served)}")
-    now = gateways.clock()
-    for name in [repository] if repository else served:
-        yield RepositoryView(gateways, name, now)
+    return [repository] if repository else served
 
 
 def _expect_records(view: RepositoryView) -> None:

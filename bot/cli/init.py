@@ -64,7 +64,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Ask what no option says, read what is live, and propose files that state it."""
-    settings = prepared(Needs.GITHUB | Needs.REGISTRY, {"PROMOTION_REPOSITORIES": repository} if repository else None)
+    said = {"PROMOTION_REPOSITORIES": repository} if repository else None
+    settings = prepared(Needs.OWN_TOKEN | Needs.REGISTRY, said)
     from bot.domain.adoption import USUAL_ENVIRONMENTS, Start, targets_in_use
     from bot.wiring import without_queue
     from workers.adoption import expect_new, open_pull_request, prepare

@@ -36,7 +36,7 @@ def command(
     """Propose a version as the person whose token GITHUB_TOKEN is."""
     model, at, said = subject.rpartition("@")
     model, number = (model, options.version(said)) if at else (subject, None)
-    settings = options.prepared(Needs.GITHUB | Needs.REGISTRY)
+    settings = options.prepared(Needs.OWN_TOKEN | Needs.REGISTRY)
     from bot.wiring import without_queue
     from workers.own_token import promote
     from workers.reading import registered, view_of

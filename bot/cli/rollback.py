@@ -27,7 +27,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Propose what was there before as the person whose token GITHUB_TOKEN is."""
-    settings = options.prepared(Needs.GITHUB | Needs.REGISTRY)
+    settings = options.prepared(Needs.OWN_TOKEN | Needs.REGISTRY)
     from bot.wiring import without_queue
     from workers.own_token import roll_back
     from workers.reading import registered, view_of

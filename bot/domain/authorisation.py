@@ -10,7 +10,7 @@ from bot.domain.instructions import Instruction
 from bot.domain.manifest import Entry
 from bot.domain.windows import frozen_by
 from bot.domain.world import Change, ChangeKind, EnvironmentState, Found, Judgement, Ruling
-from policies.evidence import Unreadable
+from policies.evidence import Unreadable, Unusable
 from policies.verdict import Status
 
 WINDOW: Final = "window"
@@ -99,6 +99,8 @@ def integrity_reasons(entry: Entry, found: Found | None) -> tuple[str, ...]:
     """Why an entry does not name what the registry has; empty where it does."""
     if found is None or found.digest is None:
         return (f"version {entry.version} is not in the registry",)
+    if isinstance(found.digest, Unusable):
+        return (found.digest.reason,)
     if found.digest != entry.digest:
         return (f"the files of version {entry.version} have the digest {found.digest}, the entry says {entry.digest}",)
     return ()

@@ -36,7 +36,7 @@ def _fulfil(world: Observation, state: EnvironmentState, request: Instruction, n
         yield AnswerRequest(environment, request, Settled.REFUSED, reason)
         return
     kind, before = kind_of_going_to(state, evaluation.entry.version)
-    if before is not None and before.digest != evaluation.entry.digest:
+    if before is not None and evaluation.entry.digest not in ("", before.digest):
         reason = f"version {before.version} has other files than when it was live here: its digest was {before.digest}"
         yield AnswerRequest(environment, request, Settled.REFUSED, reason)
         return

@@ -25,7 +25,7 @@ from bot.domain.manifest import Entry
 from bot.domain.pipeline import Environment, Pipeline
 from bot.domain.pull_requests import Check, PullRequest
 from bot.domain.versions import ModelVersion, RegisteredModel
-from policies.evidence import Evidence, Unreadable
+from policies.evidence import Evidence, Unreadable, Unusable
 from policies.verdict import Verdict
 
 # A hidden line in the text of a merged proposal; a cache only: without it the text is written again.
@@ -98,7 +98,7 @@ class Evaluation:
     """A policy's verdict on one version, with all that it was bound to.
 
     `policy` and `pipeline` are git blob ids, `champion` the entry that was live. `release` is the semantic version
-    that the version has or gets.
+    that the version has or gets. `without_files` says why the version's files could not be had this time.
     """
 
     entry: Entry
@@ -107,6 +107,12 @@ class Evaluation:
     policy: str
     pipeline: str
     champion: Entry | None
+    without_files: Unreadable | Unusable | None = None
+
+    @property
+    def found(self) -> Found:
+        """The version's files, as they were read for this evaluation."""
+        return Found(self.without_files or self.entry.digest)
 
     def summary(self) -> str:
         """The verdict in a line of JSON that is the same while nothing that it stands on has changed."""
@@ -139,9 +145,11 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A version's files as the store has them now; `digest` is None where the version is not there any more."""
+    """A version's files as the store has them now: their digest, why the store does not give them this time, why there
+    are none to be had, or None where the version is not registered any more.
+    """
 
-    digest: str | Unreadable | None
+    digest: str | Unreadable | Unusable | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class MlflowApi:
         self._client: MlflowClient | None = None
         self._lock = threading.Lock()
         self.answered: Final[set[Service]] = set()  # since somebody emptied it
+        self.silent: Final[dict[Service, str]] = {}  # who did not answer, and what was said of it; likewise
 
     @property
     def client(self) -> MlflowClient:

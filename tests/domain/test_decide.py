@@ -48,7 +48,7 @@ from bot.domain.world import (
     Proposal,
     Ruling,
 )
-from policies.evidence import Evidence, Unreadable, VersionEvidence
+from policies.evidence import Evidence, Unreadable, Unusable, VersionEvidence
 from policies.verdict import Outcome, Status, Verdict
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -229,6 +229,7 @@ def test_an_authorised_entry_is_recorded_first_and_completed_last() -> None:
 
 REFUSALS = [
     ({"found": Found(None)}, "is not in the registry"),
+    ({"found": Found(Unusable("version 1 has no files"))}, "has no files"),
     ({"found": Found(digest(7))}, "have the digest"),
     ({"evaluation": evaluation(1, Status.FAIL)}, "check “accuracy” failed"),
     ({"rules": None}, "has no environment"),

@@ -11,6 +11,7 @@ from bot.domain.actions import (
     AnswerRequest,
     CloseDrift,
     CloseProposal,
+    LookAgain,
     MergeProposal,
     OpenProposal,
     RecordJudgement,
@@ -23,11 +24,13 @@ from bot.domain.approvals import ApprovalRule, Approvals
 from bot.domain.board import row
 from bot.domain.candidates import candidates, evaluations_needed
 from bot.domain.instructions import Instruction, Said, Settled, Told
+from bot.domain.manifest import Entry
 from bot.domain.pipeline import Drift, WhileSoaking
 from bot.domain.promotion import decide
 from bot.domain.pull_requests import Check, CheckName, CheckState, Login
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import ChangeKind, Completion, EnvironmentState, Proposal, Ruling
+from policies.evidence import Unreadable, Unusable
 from policies.verdict import Status
 from tests.domain.test_decide import (
     NOW,
@@ -127,6 +130,17 @@ def test_a_rollback_goes_back_to_what_was_live_and_nowhere_else() -> None:
     changed = replace(evaluation(1), entry=replace(entry(1), digest="sha256:ff"))
     (answer,) = of(AnswerRequest, asked(said(Said.ROLLBACK, 1), evaluations={1: changed}, **fields))  # type: ignore[arg-type]
     assert "other files than when it was live" in answer.reason  # type: ignore[attr-defined]
+
+
+def test_a_rollback_waits_for_a_store_that_does_not_answer_and_is_told_of_files_that_are_gone() -> None:
+    fields = {"judgements": two_live(), "desired": entry(2)}
+    away = replace(evaluation(1, Status.ERROR), entry=Entry(1, "", ""), without_files=Unreadable("no answer"))
+    actions = asked(said(Said.ROLLBACK, 1), evaluations={1: away}, **fields)
+    assert of(AnswerRequest, actions) == of(OpenProposal, actions) == []  # type: ignore[arg-type]
+    assert of(LookAgain, actions)  # type: ignore[arg-type]
+    gone = replace(evaluation(1, Status.FAIL), entry=Entry(1, "", ""), without_files=Unusable("it has no files"))
+    (answer,) = of(AnswerRequest, asked(said(Said.ROLLBACK, 1), evaluations={1: gone}, **fields))  # type: ignore[arg-type]
+    assert answer.evaluation is gone  # type: ignore[attr-defined]
 
 
 def test_an_asked_for_version_is_evaluated_whatever_else_passes() -> None:

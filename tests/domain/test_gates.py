@@ -13,6 +13,7 @@ from bot.domain.instructions import Said
 from bot.domain.pull_requests import CheckName, CheckState
 from bot.domain.world import ChangeKind, Found
 from policies.documents import Problem
+from policies.evidence import Unreadable, Unusable
 from policies.verdict import Status
 from tests.domain.test_decide import PRODUCTION, digest, entry, evaluation, pull
 from tests.domain.test_decide_steered import said
@@ -71,6 +72,8 @@ def test_the_window_opens_by_itself(now: datetime, fields: dict[str, object], ex
         (observed(change(evaluation=evaluation(1, Status.ERROR))), CheckState.IN_PROGRESS),
         (observed(change(found=Found(digest(2)))), CheckState.FAILURE),
         (observed(change(found=Found(None))), CheckState.FAILURE),
+        (observed(change(found=Found(Unusable("it has no files")))), CheckState.FAILURE),
+        (observed(change(found=Found(Unreadable("the store is away")))), CheckState.IN_PROGRESS),
         (observed(change(owned=False)), CheckState.FAILURE),
         (observed(change(rules=None)), CheckState.FAILURE),
         (observed(change(evaluation=None, problem="unreadable")), CheckState.FAILURE),

@@ -52,13 +52,14 @@ class Fault:
 class Proxy:
     """Hands requests on, unless `away`; `wrote` is called after each write took effect and before it is answered.
 
-    `fault` is asked at each request for what goes wrong with it.
+    `fault` is asked at each request for what goes wrong with it; what is `away_below` a path is all that is away.
     """
 
     service: str
     target: str
     url: str = ""
     away: bool = False
+    away_below: str | None = None
     before: Callable[[Write], None] = lambda _write: None
     wrote: Callable[[Write], None] = lambda _write: None
     fault: Callable[[], Fault | None] = lambda: None
@@ -94,7 +95,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
                 return self.go_wrong(fault)
             if write is not None and not proxy.away:
                 proxy.before(write)
-            if proxy.away:
+            if proxy.away or (proxy.away_below is not None and proxy.away_below in self.path):
                 self.close_connection = True
                 return None
             upstream = http.client.HTTPConnection(host, timeout=60)

@@ -17,7 +17,7 @@ from bot.wiring import build
 from tests.conftest import wait_until
 from tests.e2e.conftest import Run
 from tests.e2e.house import House, house
-from workers.reading import view_of
+from workers.reading import entry_of, registered, version_of, view_of
 
 
 def test_status_history_and_compare_tell_what_became_of_a_model(world: House, run: Run) -> None:
@@ -332,6 +332,26 @@ def test_a_repository_that_is_named_is_the_one_that_is_looked_at(registry_url: s
         assert view_of(built.gateways, "acme/risk").name == "acme/risk"
         with pytest.raises(Refused, match="names “risk-a”"):
             view_of(built.gateways, first, "risk-a")
+
+
+def test_a_repository_that_cannot_be_read_matters_where_it_may_be_the_one(registry_url: str, cache_url: Secret) -> None:
+    with house(registry_url, cache_url, others={"acme/risk": "risk-*"}) as built:
+        built.register()
+        built.event()
+        built.register(accuracy=0.5)
+        model = registered(built.gateways, built.model)
+        (risk,) = built.others
+        risk.push({"versions.yaml": "models: ["})
+        found = entry_of(built.gateways, None, version_of(model, 1))
+        assert found == built.manifest().entry(built.model, "staging")
+        assert view_of(built.gateways, model=built.model).name == built.repository.repo.full_name
+        with pytest.raises(Refused, match=r"versions\.yaml"):
+            entry_of(built.gateways, None, version_of(model, 2))
+        with pytest.raises(Refused, match=r"versions\.yaml"):
+            view_of(built.gateways, model="risk-a")
+        built.repository.push({"versions.yaml": "models: ["})
+        with pytest.raises(Refused, match=r"versions\.yaml"):
+            view_of(built.gateways)
 
 
 def test_the_doctor_says_what_to_mend(world: House, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

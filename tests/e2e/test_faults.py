@@ -252,6 +252,79 @@ def _patiently(built: House, mlflow: Proxy, step: Callable[[], None]) -> None:
     raise AssertionError("it never comes to an end")
 
 
+# --- the artifact store does not answer ------------------------------------------------------------------------------
+
+STORE = "/mlflow-artifacts/"
+
+
+def test_a_version_whose_store_does_not_answer_waits_with_an_error(behind: tuple[House, Proxy]) -> None:
+    built, mlflow = behind
+    mlflow.away_below = STORE
+    built.register()
+    built.event()
+    assert built.repository.pulls("all") == []
+    assert built.tags(1)["promotion.staging.status"] == "waiting"
+    (found,) = explained(built.gateways, built.model, 1, None, "staging")
+    (outcome,) = found.verdict.outcomes
+    assert (outcome.check, outcome.status) == ("artifacts", Status.ERROR)
+    assert "artifact store" in outcome.measured
+    assert outcome.remedy == "Nothing to do: it is tried again."
+    mlflow.away_below = None
+    built.event()
+    assert built.proposed("staging", 1).merged
+
+
+def test_while_the_store_does_not_answer_a_proposal_is_not_green(behind: tuple[House, Proxy]) -> None:
+    built, mlflow = behind
+    built.register()
+    built.event()
+    pull = built.proposed("production", 1)
+    assert pull.check("promotion/policy") == "success"
+    mlflow.away_below = STORE
+    built.settle()
+    assert pull.check("promotion/policy") == "in_progress"
+    run = [r for r in built.repository.check_runs(pull.head_sha) if r["name"] == "promotion/policy"][-1]
+    assert "artifact store" in run["output"]["summary"]
+    assert "not in the registry" not in run["output"]["summary"]
+    mlflow.away_below = None
+    built.settle()
+    assert pull.check("promotion/policy") == "success"
+
+
+def test_what_is_merged_while_the_store_does_not_answer_is_judged_when_it_does(
+    behind: tuple[House, Proxy], undisturbed: str
+) -> None:
+    built, mlflow = behind
+    built.register()
+    built.event()
+    mlflow.away_below = STORE
+    built.approve_and_merge(built.proposed("production", 1))
+    built.settle()
+    assert built.repository.issues("all") == [], "nobody is blamed for it"
+    assert built.stage(1) == "Staging"
+    mlflow.away_below = None
+    built.settle()
+    assert without_names(everything(built), built) == undisturbed
+
+
+def test_going_back_waits_for_a_store_that_does_not_answer(behind: tuple[House, Proxy]) -> None:
+    built, mlflow = behind
+    built.register()
+    built.to_production(1)
+    built.register(accuracy=0.97)
+    pull = built.to_production(2)
+    mlflow.away_below = STORE
+    asked = built.say(pull, "bob", "/rollback in production")
+    (answer,) = built.answers(pull)
+    assert "artifact store" in answer
+    assert "has other files" not in answer
+    assert built.reactions(asked) == ["eyes"]
+    mlflow.away_below = None
+    built.settle()
+    assert built.reactions(asked) == ["eyes", "rocket"]
+    assert built.repository.pulls("open")
+
+
 # --- the queue dies ---------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from bot.domain.errors import Refused, Unreachable
+from bot.domain.errors import Refused, Service, Unreachable
 
 CHUNK: Final = 1024 * 1024  # bytes
 _DEEPEST: Final = 32
@@ -79,7 +79,9 @@ class StoredFile:
                     break
                 yield chunk
         if read != self.size:
-            raise Unreachable(f"The file {self.path!r} was not read whole, or changed meanwhile.")
+            raise Unreachable(
+                f"The file {self.path!r} was not read whole, or changed meanwhile.", service=Service.ARTIFACTS
+            )
 
     def read(self, max_bytes: int) -> bytes:
         """The whole content; Refused where it is larger."""
