@@ -26,6 +26,7 @@ from bot.gateways.mlflow_api import MlflowApi
 from bot.gateways.mlflow_webhooks import ensure_webhook
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
 from bot.sandbox.github.state import App
+from bot.sandbox.guard import Guard
 from bot.sandbox.mlflow_server import MlflowServer, free_port
 from bot.sandbox.training import Recipe, train_and_register
 
@@ -396,7 +397,10 @@ def _bot(environment: dict[str, str], port: int, log: Path) -> Iterator[subproce
     }
     command = [sys.executable, "-m", "bot.cli", "up", "--port", str(port)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env={**inherited, **environment}, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True
+        )
+        guard = Guard(process.pid)
         try:
             yield process
         finally:
@@ -406,6 +410,7 @@ def _bot(environment: dict[str, str], port: int, log: Path) -> Iterator[subproce
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            guard.release()
 
 
 def _wait_until_ready(url: str, bot: subprocess.Popen[bytes], log: Path, console: Console) -> None:

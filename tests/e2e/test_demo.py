@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -45,20 +47,43 @@ def test_the_whole_story_with_real_processes_and_webhooks() -> None:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    demo = subprocess.Popen(
-        [sys.executable, "-c", AT_A_TERMINAL],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    seen = psutil.Process(demo.pid)
-    try:
-        wait_until(lambda: [c for c in seen.children() if "mlflow" in " ".join(c.cmdline())], "MLflow starts", 60)
+    with demo(tmp_path) as (process, seen):
+        wait_until(lambda: running(seen, "mlflow"), "MLflow starts", 60)
         started = seen.children(recursive=True)
-        demo.send_signal(sent)
-        assert demo.wait(60) == code
+        process.send_signal(sent)
+        assert process.wait(60) == code
         _, alive = psutil.wait_procs(started, timeout=10)
         assert alive == []
         assert list(tmp_path.glob("promotion-bot-demo-*")) == []
+
+
+def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    with demo(tmp_path) as (process, seen):
+        wait_until(lambda: running(seen, "bot.cli up"), "the bot starts", 60)
+        (bot,) = running(seen, "bot.cli up")
+        wait_until(bot.children, "it starts its own", 60)
+        started = seen.children(recursive=True)
+        process.kill()
+        _, alive = psutil.wait_procs(started, timeout=30)
+        assert alive == []
+
+
+@contextlib.contextmanager
+def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process]]:
+    """The demo as a process, which keeps what it makes below `folder`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process, psutil.Process(process.pid)
     finally:
-        demo.kill()
+        process.kill()
+        process.wait()
+
+
+def running(parent: psutil.Process, what: str) -> list[psutil.Process]:
+    """What the parent has started of this name."""
+    return [child for child in parent.children() if what in " ".join(child.cmdline())]
