@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from bot.domain import naming
 from bot.domain.actions import Action
 from bot.domain.errors import LostLock
-from bot.domain.keys import CommentKey, Key, RegisteredModelKey, RepositoryKey
+from bot.domain.keys import CommentKey, Key, PullRequestKey, RegisteredModelKey, RepositoryKey
 from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
 from bot.gateways.queue import WorkQueue
@@ -103,9 +103,15 @@ class House:
         for _ in range(3):
             for repository in (self.repository, *self.others):
                 self.keys[RepositoryKey(repository.repo.full_name)] = None
+            seen, wrote = set[Key](), self._written()
             while self.keys or self.later:
                 assert time.monotonic() < deadline, f"the bot goes on for ever: {self.keys} {self.later}"
-                self._next()
+                seen.add(self._next())
+            if wrote == self._written() and all(isinstance(key, RepositoryKey | PullRequestKey) for key in seen):
+                return  # a sweep that finds nothing to do, and no open pull request that changed
+
+    def _written(self) -> int:
+        return sum(request.method != "GET" for request in self.github.requests)
 
     def look_and_follow(self, key: Key) -> None:
         """One look, and one at each key that it queued."""
@@ -114,7 +120,7 @@ class House:
         for waiting in [k for k in list(self.keys) if k != key]:
             self.look(waiting)
 
-    def _next(self) -> None:
+    def _next(self) -> Key:
         if not self.keys:
             key, at = min(self.later.items(), key=lambda item: item[1])
             time.sleep(max(0.0, (at - datetime.now(UTC)).total_seconds()))
@@ -123,6 +129,7 @@ class House:
         key = next(iter(self.keys))
         del self.keys[key]
         self.look(key)
+        return key
 
     def event(self, model: str = "") -> None:
         """MLflow says that something happened to the model."""

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from bot.cli import cli
 from bot.domain.errors import Misconfigured, PromotionError, Refused
 from bot.sandbox.github import SandboxRepository
+from bot.settings import AppCredentials
 from bot.wiring import build
 from tests.e2e.house import House
 from workers.board import drifted
@@ -43,8 +44,9 @@ def init(fresh: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Init]:
         "GITHUB_TOKEN": fresh.github.add_token("dana-ds"),
     }
 
-    def run(*arguments: str, answers: str = "") -> Result:
-        return CliRunner().invoke(cli, ["init", "--repository", NAME, *arguments], env=environment, input=answers)
+    def run(*arguments: str, answers: str = "", **said: str) -> Result:
+        env = {**environment, **said}
+        return CliRunner().invoke(cli, ["init", "--repository", NAME, *arguments], env=env, input=answers)
 
     return run
 
@@ -204,8 +206,11 @@ def test_who_may_only_read_is_told_so(fresh: House, init: Init) -> None:
     assert fresh.repository.pulls("all") == []
 
 
-def test_the_bots_own_app_does_not_open_it(fresh: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workers.adoption import expect_new
-
-    with pytest.raises(Misconfigured, match="a token of yours"):
-        expect_new(fresh.gateways, NAME)
+def test_the_bots_own_app_does_not_open_it(fresh: House, init: Init) -> None:
+    app = fresh.gateways.settings.github_credentials
+    assert isinstance(app, AppCredentials)
+    key = app.private_key.reveal()
+    done = init("--yes", GITHUB_TOKEN="", GITHUB_APP_ID=app.app_id, GITHUB_APP_PRIVATE_KEY=key)
+    assert isinstance(done.exception, Misconfigured)
+    assert "GITHUB_TOKEN is missing" in str(done.exception)
+    assert fresh.repository.pulls("all") == []

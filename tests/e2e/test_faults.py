@@ -15,6 +15,7 @@ from bot.domain.keys import ModelKey
 from bot.gateways.cache import Cache
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
+from bot.sandbox.demo import STAGING_POLICY
 from bot.settings import Secret
 from bot.wiring import Gateways
 from policies.verdict import Status
@@ -22,7 +23,9 @@ from tests.e2e.house import FILES, House, everything, house, without_names
 from tests.e2e.proxy import Proxy, Write, proxied
 from tests.e2e.service import service
 from workers.apply import Effects
+from workers.backtest import History, backtest, policies_for
 from workers.explain import explained
+from workers.reading import view_of
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +258,7 @@ def _patiently(built: House, mlflow: Proxy, step: Callable[[], None]) -> None:
 # --- the artifact store does not answer ------------------------------------------------------------------------------
 
 STORE = "/mlflow-artifacts/"
+SMALL_ENOUGH = "  - {id: small-enough, artifact: {max_size: 1MB}}\n"
 
 
 def test_a_version_whose_store_does_not_answer_waits_with_an_error(behind: tuple[House, Proxy]) -> None:
@@ -323,6 +327,29 @@ def test_going_back_waits_for_a_store_that_does_not_answer(behind: tuple[House, 
     built.settle()
     assert built.reactions(asked) == ["eyes", "rocket"]
     assert built.repository.pulls("open")
+
+
+def test_a_backtest_tells_of_a_version_whose_store_does_not_answer_and_waits_for_one_that_answers_nobody(
+    behind: tuple[House, Proxy],
+) -> None:
+    built, mlflow = behind
+    begun = built.gateways.clock()
+    built.repository.push({"policies/staging.yaml": STAGING_POLICY + SMALL_ENOUGH})
+    built.register()
+    mlflow.away_below = STORE
+
+    def verdicts() -> list[Status]:
+        view = view_of(built.gateways, model=built.model)
+        policies = policies_for(view, "staging", None)
+        return [row.verdict.status for row in backtest(view, policies, History.since(view, begun), view.now)]
+
+    assert verdicts() == [Status.ERROR]
+    for _ in range(3):
+        built.register()
+    with pytest.raises(Unreachable, match="artifact store"):
+        verdicts()
+    mlflow.away_below = None
+    assert verdicts() == [Status.PASS] * 4
 
 
 # --- the queue dies ---------------------------------------------------------------------------------------------------

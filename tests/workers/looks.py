@@ -29,7 +29,9 @@ def stand_in() -> None:
     client = SimpleNamespace(prepare=lambda _repository: None, budget=Budget(None, ""))
     workers.jobs.look_at = look_at
     gateways = SimpleNamespace(
-        github_client=client, measurements=Measurements(None), serving=lambda _urgency, _answered: nullcontext()
+        github_client=client,
+        measurements=Measurements(None),
+        serving=lambda _urgency, _answered, _silent: nullcontext(),
     )
     workers.execution.gateways_of = workers.process.gateways_of = lambda _settings: gateways
 

@@ -151,6 +151,22 @@ def test_a_service_is_back_when_it_has_answered_and_not_before(queue: WorkQueue)
     assert [away.service for away in queue.troubles.away()] == [Service.GITHUB]
 
 
+def test_a_service_that_a_look_did_without_is_away_unless_it_answered_something(queue: WorkQueue) -> None:
+    def without(desk: Desk) -> None:
+        desk.silent[Service.ARTIFACTS] = "no answer from s3://models"
+
+    def for_one_thing(desk: Desk) -> None:
+        without(desk)
+        desk.answered.add(Service.ARTIFACTS)
+
+    run(handed_out(queue), queue, without)
+    (away,) = queue.troubles.away()
+    assert (away.service, away.said) == (Service.ARTIFACTS, "no answer from s3://models")
+    run(handed_out(queue), queue, for_one_thing)
+    assert queue.troubles.away() == ()
+    assert dict(results(queue)) == {Result.DONE: 2}
+
+
 def test_what_is_wrong_outside_is_shown_and_tried_on(queue: WorkQueue) -> None:
     for _ in range(MOST_FAILURES + 1):
         run(swept(queue), queue, fail_with(Misconfigured("GitHub does not accept the bot's credentials")))
