@@ -19,7 +19,7 @@ import requests
 from mlflow import MlflowClient
 
 from bot.domain import naming
-from bot.domain.actions import Action
+from bot.domain.actions import Action, LookAgain, LookAt
 from bot.domain.errors import LostLock
 from bot.domain.keys import CommentKey, Key, PullRequestKey, RegisteredModelKey, RepositoryKey
 from bot.domain.manifest import Manifest, parse_manifests
@@ -309,32 +309,44 @@ def house(
         yield House(github, repository, MlflowClient(mlflow_url), build(settings), model, tuple(further.values()))
 
 
-def killed_after(house: House, count: int, look: Callable[[], None]) -> bool:
-    """Take a look in a process of its own that is killed (SIGKILL) right after its `count`-th effect.
+def killed_after_each_effect(look: Callable[[], None]) -> int:
+    """Take a look again and again, each in a process that is killed (SIGKILL) right after the first effect that is new.
 
-    False where the look ended before: then there was no such effect.
+    It ends with the look in which nothing is: what is left only asks for others, or is done again and changes nothing.
+    How many died.
     """
+    seen: list[str] = []
+    while (effect := _killed_after_another_effect(look, seen)) is not None:
+        seen.append(effect)
+        assert len(seen) < 40, "the look never ends"
+    return len(seen)
+
+
+def _killed_after_another_effect(look: Callable[[], None], seen: list[str]) -> str | None:
+    """The effect after which the look's process was killed; None where it lived to the end."""
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        done = 0
         apply = Effects.apply
 
-        def counted(self: Effects, action: Action) -> None:
-            nonlocal done
+        def killed(self: Effects, action: Action) -> None:
             apply(self, action)
-            done += 1
-            if done == count:
+            if not isinstance(action, LookAgain | LookAt) and (effect := repr(action)[:2000]) not in seen:
+                os.write(writing, effect.encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
         try:
-            pytest.MonkeyPatch().setattr(Effects, "apply", counted)
+            pytest.MonkeyPatch().setattr(Effects, "apply", killed)
             look()
         except BaseException:
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        effect = told.read()
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the look failed instead of being killed"
-    return os.WIFSIGNALED(status)
+    return effect if os.WIFSIGNALED(status) else None
 
 
 def everything(house: House) -> dict[str, Any]:

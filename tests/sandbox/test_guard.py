@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
-import requests
+import psutil
 
-from bot.sandbox.mlflow_server import MlflowServer
+from bot.sandbox.guard import Guard
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = """
-import sys, time
-from pathlib import Path
-from bot.sandbox.mlflow_server import MlflowServer
-with MlflowServer(Path(sys.argv[1])) as server:
-    print(server.url, flush=True)
-    time.sleep(600)
+SERVER = "sleep 600 & sleep 600"  # that starts a process of its own
+PROGRAM = f"""
+import subprocess, time
+from bot.sandbox.guard import Guard
+server = subprocess.Popen(["/bin/sh", "-c", "{SERVER}"], start_new_session=True)
+guard = Guard(server.pid)
+print(server.pid, flush=True)
+time.sleep(600)
 """
 
 
-def test_a_server_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+def test_a_server_and_what_it_started_end_with_the_program_that_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        url = program.stdout.readline().strip()
-        assert answers(url)
+        server = psutil.Process(int(program.stdout.readline()))
+        wait_until(lambda: len(server.children()) == 2, "it starts its own")
+        family = [server, *server.children()]
         program.kill()
-    wait_until(lambda: not answers(url), "nothing answers any more", 30)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
 
 
-def test_a_server_that_was_stopped_is_guarded_no_more(tmp_path: Path) -> None:
-    with MlflowServer(tmp_path) as server:
-        server.restart()
-        assert answers(server.url)
-    assert not answers(server.url)
-
-
-def answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(f"{url}/health", timeout=5).ok
-    return False
+def test_a_server_that_was_released_goes_on() -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as server:
+        Guard(server.pid).release()  # returns when nobody watches any more
+        assert server.poll() is None
+        server.kill()
