@@ -84,6 +84,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and content are two packets; the second must not wait for an ACK
 
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
