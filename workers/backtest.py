@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from bot.domain.backtest import Backtested, champion_then, decided_then, judged_at
-from bot.domain.errors import Misconfigured, Refused, Service, Unreachable
+from bot.domain.errors import Refused
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import Ruling
 from policies.engine import evaluate
@@ -18,8 +17,6 @@ from policies.verdict import Verdict
 from workers.evaluate import outcome_without_files
 from workers.evidence import EvidenceReader, Question
 from workers.repository_view import RepositoryView
-
-_MOST_SILENT: Final = 3  # verdicts for which no store answered, after which the store is away, not a version's place
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +40,19 @@ def backtest(
     """For each version, and each environment of `policies`, what the environment's policy says of it.
 
     The evidence is what MLflow holds today; the champion is the one of the moment at which the version was registered.
-    Each version costs two requests to MLflow where a check needs its run, and none else. Raises Unreachable where
-    MLflow or GitHub does not answer, or a store not for several versions.
+    Each version costs two requests to MLflow where a check needs its run, and none else.
     """
     readers: dict[str, EvidenceReader] = {}
-    silent = 0
     for model, version in history.versions:
         reader = readers.setdefault(model.name, EvidenceReader(view, model))
         for environment, policy in policies.items():
-            try:
-                verdict = _verdict(view, reader, policy, environment, version, now)
-            except Unreachable as error:
-                silent += 1
-                if error.service is not Service.ARTIFACTS or silent > _MOST_SILENT:
-                    raise
-                verdict = Verdict(policy.name, (outcome_without_files(error),))
             yield Backtested(
                 model=model.name,
                 version=version.version,
                 environment=environment,
                 registered_at=version.created_at,
                 then=decided_then(version, environment),
-                verdict=verdict,
+                verdict=_verdict(view, reader, policy, environment, version, now),
             )
 
 
@@ -81,8 +69,8 @@ def _verdict(
     question = Question(environment, version, champion, policy.needs, view.head, for_people=False)
     try:
         evidence = reader.read(question)
-    except (Refused, Misconfigured) as error:
-        return Verdict(policy.name, (outcome_without_files(error),))
+    except Refused as refusal:
+        return Verdict(policy.name, (outcome_without_files(refusal),))
     return evaluate(policy, evidence, judged_at(policy, version.created_at, now))
 
 

@@ -39,11 +39,12 @@ class Files(Enum):
 class Case:
     """What is judged beside the version: against which champion, on which pull request, who asked and who overrode.
 
-    A rollback is judged by the policy's safety checks alone. `asked_at` is when somebody asked for the version.
+    A rollback is judged by the policy's safety checks alone. `asked_at` is when somebody asked for the version. Where
+    no `release` can be told, because files that decide it cannot be read, it says why.
     """
 
     champion: Entry | None
-    release: str
+    release: str | NoFiles
     kind: ChangeKind = ChangeKind.PROMOTION
     proposal: ProposalHead | None = None
     asked_at: datetime | None = None
@@ -67,8 +68,7 @@ class Evaluator:
     def __init__(self, view: RepositoryView, model: RegisteredModel) -> None:
         self._model = model
         self._evidence = EvidenceReader(view, model)
-        self._registry = view.gateways.registry
-        self._without_files: dict[int, NoFiles] = {}  # each store is waited for once in a look
+        self._silent = view.gateways.registry.silent
 
     def evaluate(self, version: ModelVersion, rules: Rules, case: Case, now: datetime) -> Evaluation:
         """The verdict of `rules` on `version`. Raises Unreachable where MLflow or GitHub does not answer.
@@ -83,16 +83,16 @@ class Evaluator:
         question = Question(
             environment, version, case.champion, policy.needs, rules.commit, case.proposal, case.asked_at
         )
-        if (known := self._without_files.get(version.version)) is not None:
-            return self._judged_without_files(version, rules, case.champion, known)
+        if not isinstance(case.release, str):
+            return self._judged_without_files(question, rules, case, case.release)
         try:
             with tracing.inside("read the evidence", about):
                 if case.files is Files.READ_AGAIN:
                     self.read_again(version)
                 evidence = self._evidence.read(question)
         except (Refused, Misconfigured, Unreachable) as error:
-            self._do_without(version, error)
-            return self._judged_without_files(version, rules, case.champion, error)
+            self._expect_a_store_of_files(error)
+            return self._judged_without_files(question, rules, case, error)
         said = {check: f"{o.by} in {o.source}: {o.told.reason}" for check, o in case.overrides.items()}
         return Evaluation(
             entry=Entry(version.version, str(evidence.subject.digest), case.release),
@@ -108,12 +108,10 @@ class Evaluator:
         registered = self._model.version(version)
         if registered is None:
             return Found(None)
-        if (known := self._without_files.get(version)) is not None:
-            return Found(_why(known))
         try:
             return Found(self.read_again(registered).digest)
         except (Refused, Misconfigured, Unreachable) as error:
-            self._do_without(registered, error)
+            self._expect_a_store_of_files(error)
             return Found(_why(error))
 
     def read_again(self, version: ModelVersion) -> ArtifactDigest:
@@ -123,40 +121,41 @@ class Evaluator:
     def release(self, version: ModelVersion, known: Iterable[Entry]) -> str:
         """The semantic version that `version` has, or gets now: each is given once, and to one version only.
 
-        `known` are the entries of the model that the manifest and the record of judgements name.
+        `known` are the entries of the model that the manifest and the record of judgements name. Raises Unreachable
+        or Misconfigured where a signature that decides it cannot be read.
         """
 
         def signature_of(number: int) -> Mapping[str, object] | None:
             registered = self._model.version(number)
-            try:
-                return self._evidence.model_file(registered).signature if registered else None
-            except (Misconfigured, Unreachable) as error:
-                if number != version.version:
-                    raise
-                self._do_without(version, error)
-                return None  # its release does not matter: it is judged an error, and not proposed
+            return self._evidence.model_file(registered).signature if registered else None
 
         return release_of(self._model, version.version, known, signature_of)
 
-    def _do_without(self, version: ModelVersion, error: NoFiles) -> None:
-        """Ask for the version's files no more in this look. Raises Unreachable where it was not their store."""
+    def release_if_readable(self, version: ModelVersion, known: Iterable[Entry]) -> str | NoFiles:
+        """As `release`; why not, where files that decide it cannot be read."""
+        try:
+            return self.release(version, known)
+        except (Misconfigured, Unreachable) as error:
+            self._expect_a_store_of_files(error)
+            return error
+
+    def _expect_a_store_of_files(self, error: NoFiles) -> None:
+        """Note that a store of files does not answer; raise Unreachable where it was MLflow or GitHub."""
         if isinstance(error, Unreachable):
             if error.service is not Service.ARTIFACTS:
                 raise error
-            self._registry.silent[Service.ARTIFACTS] = str(error)
-        self._without_files[version.version] = error
+            self._silent[Service.ARTIFACTS] = str(error)
 
-    def _judged_without_files(
-        self, version: ModelVersion, rules: Rules, champion: Entry | None, error: NoFiles
-    ) -> Evaluation:
-        """The verdict on a version whose files cannot be had, which no policy can judge."""
+    def _judged_without_files(self, question: Question, rules: Rules, case: Case, error: NoFiles) -> Evaluation:
+        """The verdict on a version of which files cannot be had, which no policy can judge."""
+        release = case.release if isinstance(case.release, str) else ""
         return Evaluation(
-            entry=Entry(version.version, "", ""),
+            entry=Entry(question.version.version, "", release),
             verdict=Verdict(rules.policy.policy.name, (outcome_without_files(error),)),
-            evidence=self._evidence.without_files(rules.environment.name, version),
+            evidence=self._evidence.without_files(question),
             policy=rules.policy.blob,
             pipeline=rules.pipeline.blob,
-            champion=champion,
+            champion=case.champion,
             without_files=_why(error),
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -12,7 +13,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Final
 
-from bot.domain.errors import Misconfigured, Refused
+from bot.domain.errors import Misconfigured, PromotionError, Refused
 from bot.domain.manifest import Entry
 from bot.domain.versions import ModelVersion, RegisteredModel
 from bot.domain.world import Completion, Ruling
@@ -91,6 +92,9 @@ class EvidenceReader:
         self._listings: dict[int, tuple[tuple[str, int], ...]] = {}
         self._known: dict[int, VersionEvidence] = {}
         self._model_files: dict[int, ModelFile] = {}
+        self._failed: dict[
+            tuple[str, int], PromotionError
+        ] = {}  # what a store did not give is asked for once in a look
         self._outputs: dict[tuple[int, Tracked], TrackedOutput | Unreadable | Unusable | None] = {}
         self._columns: dict[tuple[int, Column], Vector | Unusable | None] = {}
 
@@ -112,7 +116,7 @@ class EvidenceReader:
             environment=question.environment,
             subject=subject,
             champion=self._champion(question),
-            asked_at=max(version.created_at, question.asked_at or version.created_at),
+            asked_at=_asked_at(question),
             proposed_at=question.proposal.since if question.proposal else None,
             signed=looked_into.signed,
             commits={need: self._commit(need, subject.commit) for need in needs if isinstance(need, OnBranch)},
@@ -129,9 +133,10 @@ class EvidenceReader:
             },
         )
 
-    def without_files(self, environment: str, version: ModelVersion) -> Evidence:
+    def without_files(self, question: Question) -> Evidence:
         """What is known of a version whose files cannot be had."""
-        return Evidence(environment, self._of_version(version, frozenset({Part.RUN})), None, version.created_at)
+        subject = self._of_version(question.version, frozenset({Part.RUN}))
+        return Evidence(question.environment, subject, None, _asked_at(question))
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
@@ -152,7 +157,8 @@ class EvidenceReader:
     def model_file(self, version: ModelVersion) -> ModelFile:
         """What the version's MLmodel file says."""
         if version.version not in self._model_files:
-            self._model_files[version.version] = self._gateways.registry.model_file(version)
+            with self._once("MLmodel", version):
+                self._model_files[version.version] = self._gateways.registry.model_file(version)
         return self._model_files[version.version]
 
     def _champion(self, question: Question) -> VersionEvidence | None:
@@ -182,7 +188,8 @@ class EvidenceReader:
     def read_again(self, version: ModelVersion) -> ArtifactDigest:
         """Digest the files anew; evidence of this look uses the result."""
         if version.version not in self._fresh:
-            self._fresh[version.version] = self._gateways.artifacts.digest(version)
+            with self._once("digest", version):
+                self._fresh[version.version] = self._gateways.artifacts.digest(version)
         return self._fresh[version.version]
 
     def digest(self, version: ModelVersion) -> ArtifactDigest:
@@ -216,8 +223,20 @@ class EvidenceReader:
 
     def _listing(self, version: ModelVersion) -> tuple[tuple[str, int], ...]:
         if version.version not in self._listings:
-            self._listings[version.version] = self._gateways.artifacts.listing(version)
+            with self._once("listing", version):
+                self._listings[version.version] = self._gateways.artifacts.listing(version)
         return self._listings[version.version]
+
+    @contextmanager
+    def _once(self, what: str, version: ModelVersion) -> Iterator[None]:
+        """Raise what was raised before where the same was asked for in this look: a silent store is waited for once."""
+        if (failed := self._failed.get((what, version.version))) is not None:
+            raise failed
+        try:
+            yield
+        except PromotionError as error:
+            self._failed[what, version.version] = error
+            raise
 
     def _requirements(self, version: ModelVersion) -> str | None:
         if "requirements.txt" not in dict(self._listing(version)):
@@ -317,6 +336,11 @@ class EvidenceReader:
 class _LookedInto:
     scan: tuple[UnsafeCode, ...] | Unreadable | Unusable | None
     signed: Mapping[SignedBy, Verified | Unreadable | Unusable | None]
+
+
+def _asked_at(question: Question) -> datetime:
+    registered = question.version.created_at
+    return max(registered, question.asked_at or registered)
 
 
 def _scanned(directory: Path, files: ArtifactDigest) -> tuple[UnsafeCode, ...] | Unusable:

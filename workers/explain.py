@@ -74,7 +74,7 @@ def _said(evidence: Evidence) -> dict[str, str]:
     run = subject.run
     return {
         "registered": f"{subject.created_at:%Y-%m-%d %H:%M} UTC",
-        "digest": str(subject.digest),
+        "digest": str(subject.digest or "its files cannot be read"),
         "run": f"{run.run_id} ({run.status})" if isinstance(run, Run) else "none",
         "champion": f"v{champion.version}" if champion else "nothing is live",
         "metrics": ", ".join(f"{m.name}={m.value:.6g}" for m in subject.metrics) or "none",

@@ -77,6 +77,10 @@ def look_at_pull_request(
         effects.apply(action)
         if observed is not None:
             tell(gateways, waiting(repository, observed, action), now)
+    if observed is not None:
+        # Last, since it only informs: where a store that it asks is away, the checks are written all the same.
+        for action in _backtest_actions(view, pull, observed, now):
+            effects.apply(action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,6 @@ def open_actions(
         actions: list[Action] = [SetCheck(pull.head_sha, gate) for gate in decided.gates]
     else:
         actions = _check_actions(view, pull.head_sha, decided.gates)
-    actions += _backtest_actions(view, pull, observed, now)
     touched = [LookAt(ModelKey(view.name, model)) for model in observer.models_touched(pull, observed)]
     if observer.is_own(pull) and observed.changes:
         update = UpdateBody(pull.number, observer.standing(pull, observed))

@@ -234,7 +234,7 @@ class _ModelObserver:
             kind = kind_of_going_to(state, number)[0]
             case = Case(
                 champion=state.live,
-                release=self._evaluator.release(version, known),
+                release=self._evaluator.release_if_readable(version, known),
                 kind=kind,
                 proposal=ProposalHead(proposal.pull_request.head_sha, proposal.pull_request.created_at)
                 if proposal

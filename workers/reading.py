@@ -38,7 +38,8 @@ def view_of(gateways: Gateways, repository: str | None = None, model: str = "") 
 def entry_of(gateways: Gateways, repository: str | None, version: ModelVersion) -> Entry | None:
     """What the manifests say of a version, or of the one that it is a copy of, in whichever environment.
 
-    None where none names it; raises Refused where they say different things.
+    None where none names it; raises Refused where they say different things, or where the one that may name it cannot
+    be read.
     """
     same_files = {(version.name, version.version), version.copied_from or (version.name, version.version)}
     found: list[Entry] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bot.cli import EXIT_REFUSED, EXIT_USAGE, options, output
+from bot.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, options, output
 from bot.domain.backtest import Difference, counted
 from bot.domain.errors import Refused
 from bot.domain.plain import moment_text
@@ -199,7 +199,10 @@ def explain(model: str, version: int, environment: str | None, repository: str |
         output.print_json([each.to_dict() for each in found])
     else:
         _print_explained(model, version, found)
-    sys.exit(EXIT_REFUSED if any(each.verdict.status is not Status.PASS for each in found) else 0)
+    statuses = {each.verdict.status for each in found}
+    if statuses <= {Status.PASS, Status.ERROR}:
+        sys.exit(EXIT_UNREACHABLE if Status.ERROR in statuses else 0)
+    sys.exit(EXIT_REFUSED)
 
 
 def _print_explained(model: str, version: int, found: Sequence[Explained]) -> None:

@@ -189,7 +189,8 @@ def _evidence(change: ProposedChange, evaluation: Evaluation) -> Iterator[str]:
     if remedies:
         yield "\n".join(f"- **{inert(o.check)}**: {prose(o.remedy)}" for o in remedies)
     yield from _metrics(evaluation)
-    yield "\n".join([*lineage.listed(evaluation.evidence.subject), f"- Digest: {inert(evaluation.entry.digest)}"])
+    digest = [f"- Digest: {inert(evaluation.entry.digest)}"] if evaluation.entry.digest else []
+    yield "\n".join([*lineage.listed(evaluation.evidence.subject), *digest])
 
 
 def _origin(standing: Standing, evaluation: Evaluation) -> Iterator[str]:

@@ -149,7 +149,8 @@ def explained(outcome: Outcome, evaluation: Evaluation) -> str:
     if outcome.until:
         lines.append(f"It is waited for until {outcome.until:%Y-%m-%d %H:%M} UTC.")
     subject = evaluation.evidence.subject
-    source = [f"- version {subject.version} of {inert(subject.name)}, digest {inert(evaluation.entry.digest)}"]
+    digest = f", digest {inert(evaluation.entry.digest)}" if evaluation.entry.digest else ""
+    source = [f"- version {subject.version} of {inert(subject.name)}{digest}"]
     if evaluation.champion:
         source.append(f"- against v{evaluation.champion.version}, which is live")
     source.append(f"- policy blob {inert(evaluation.policy)}, evidence {inert(evaluation.evidence.digest())}")

@@ -157,9 +157,11 @@ def _say_verdicts(world: Observation, state: EnvironmentState, now: datetime, *,
                 tags[f"promotion.{environment}.reason"] = refusal(evaluation)
                 if is_first:
                     tags["validation_status"] = "failed"
-            case Status.PENDING | Status.ERROR:
-                if version not in proposed:
-                    tags = {f"promotion.{environment}.status": "waiting"}
+            case Status.PENDING | Status.ERROR as undecided:
+                registered, key = world.version(version), f"promotion.{environment}.status"
+                is_refused = registered is not None and registered.tags.get(key) == "refused"
+                if version not in proposed and not (undecided is Status.ERROR and is_refused):
+                    tags = {key: "waiting"}  # an outage takes no verdict back
                 again = now + patience(evaluation.evidence.asked_at, now, world.sweep_interval)
                 yield LookAgain(min(again, evaluation.verdict.until or again))
         yield from tag_missing(world, version, tags)

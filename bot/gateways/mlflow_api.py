@@ -208,6 +208,11 @@ def _came_out_of_mlflow(error: Exception) -> bool:
 
 
 # What `requests` and `http.client` say of a header that holds a line break, with all of it.
+_EACH_TIME_ANOTHER: Final = re.compile(
+    r" at 0x[0-9a-f]+"  # Python's objects
+    r"|\bRequestId:\s*\S+|\bTime:\s*\d{4}-\d\d-\d\dT\S+"  # Azure
+    r"|\s*\(Request ID: [^)]*\)"  # Amazon
+)
 _UNSENDABLE: Final = re.compile(r"(header value:? ).*", re.DOTALL)
 
 
@@ -221,8 +226,12 @@ def redacted(text: str) -> str:
 
 
 def summary(error: BaseException, limit: int = 300) -> str:
-    """What an error of MLflow or a store says, on one line, short, without secrets."""
-    text = str(error) or type(error).__name__
+    """What an error of MLflow or a store says, on one line, short, without secrets.
+
+    The same error says the same each time: where an object lies, and when and under which number Azure was asked, are
+    left out. What is shown to people would be written anew with each look else.
+    """
+    text = _EACH_TIME_ANOTHER.sub("", str(error)) or type(error).__name__
     if caused := re.search(r"\(Caused by (.+?)\)*$", text, re.DOTALL):
         text = caused[1]
     line = " ".join(redacted(text).split())

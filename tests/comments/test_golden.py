@@ -28,7 +28,7 @@ from bot.domain.pipeline import parse_pipeline
 from bot.domain.pull_requests import CheckName, CheckState, Login
 from bot.domain.world import ChangeKind, Evaluation
 from policies.documents import Problem
-from policies.evidence import Evidence, Metric, Run, RunStatus, VersionEvidence
+from policies.evidence import Evidence, Metric, Run, RunStatus, Unreadable, VersionEvidence
 from policies.verdict import Outcome, Severity, Status, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -121,6 +121,14 @@ def hostile() -> Evaluation:
     return evaluation(*outcomes(HOSTILE), text=HOSTILE, model=HOSTILE)
 
 
+def without_files() -> Evaluation:
+    """As the store of the version's files did not answer."""
+    said = "The artifact store at s3://models/12 was asked to list the files: no answer"
+    needed, remedy = "the version's files can be read", "Nothing to do: it is tried again."
+    found = evaluation(Outcome("artifacts", "artifacts", Status.ERROR, said, needed, remedy))
+    return replace(found, entry=Entry(12, "", "1.4.0"), without_files=Unreadable(said))
+
+
 def overridden() -> ProposedChange:
     verdict = Verdict("production", outcomes()).overridden({"beats-champion": "carol in #41: the outage is worse"})
     window = {"window": instruction(Said.OVERRIDE, check="window", reason="we lose money")}
@@ -192,6 +200,7 @@ REASONS = ("2 of 2 approvals are missing", "the window was closed (weekend)")
 TEXTS: dict[str, Callable[[], str]] = {
     "proposal-passes": lambda: proposal.body(standing(supersedes=40)),
     "proposal-fails": lambda: proposal.body(standing(change=change(evaluation=evaluation(*outcomes())))),
+    "proposal-without-files": lambda: proposal.body(standing(change=change(evaluation=without_files()))),
     "proposal-first": lambda: proposal.body(standing(change=change(before=None))),
     "proposal-lineage": lambda: proposal.body(standing(change=change(evaluation=traced()))),
     "proposal-auto": lambda: proposal.body(standing(change=change(environment="staging", rules=STAGING))),
@@ -241,6 +250,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "reply-cancelled": lambda: replies.cancelled(41),
     "reply-status": lambda: replies.status(cells()),
     "reply-explained": lambda: replies.explained(outcomes()[1], evaluation(*outcomes())),
+    "reply-explained-without-files": lambda: replies.explained(without_files().verdict.outcomes[0], without_files()),
     "reply-compared": lambda: replies.compared(compare(evidence().champion or evidence().subject, evidence().subject)),
     "reply-help": replies.commands,
     "reply-late": replies.too_late,

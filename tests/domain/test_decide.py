@@ -158,6 +158,15 @@ def test_the_newest_version_that_passes_is_proposed(verdicts: dict[int, Status],
     assert [a.evaluation.entry.version for a in opened] == ([proposed] if proposed else [])  # type: ignore[attr-defined]
 
 
+def test_an_outage_takes_no_refusal_back() -> None:
+    told = replace(version(1), tags={"promotion.staging.status": "refused", "promotion.staging.reason": "too bad"})
+    for undecided, said in ((Status.ERROR, []), (Status.PENDING, [{"promotion.staging.status": "waiting"}])):
+        state = EnvironmentState(STAGING, evaluations={1: evaluation(1, undecided)})
+        actions = decide(world(told, staging=state), NOW)
+        assert [a.tags for a in of(SetVersionTags, actions)] == said  # type: ignore[attr-defined]
+        assert of(LookAgain, actions)
+
+
 def test_a_refused_version_says_why() -> None:
     state = EnvironmentState(STAGING, evaluations={1: evaluation(1, Status.FAIL)})
     (tags,) = of(SetVersionTags, decide(world(version(1), staging=state), NOW))

@@ -11,7 +11,7 @@ import pytest
 
 from bot.domain.actions import Action
 from bot.domain.errors import Unreachable
-from bot.domain.keys import ModelKey
+from bot.domain.keys import ModelKey, PullRequestKey
 from bot.gateways.cache import Cache
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
@@ -19,13 +19,14 @@ from bot.sandbox.demo import STAGING_POLICY
 from bot.settings import Secret
 from bot.wiring import Gateways
 from policies.verdict import Status
+from tests.e2e.conftest import Run
 from tests.e2e.house import FILES, House, everything, house, without_names
 from tests.e2e.proxy import Proxy, Write, proxied
 from tests.e2e.service import service
 from workers.apply import Effects
-from workers.backtest import History, backtest, policies_for
+from workers.evaluate import Evaluator
 from workers.explain import explained
-from workers.reading import view_of
+from workers.reading import registered, version_of, view_of
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +279,25 @@ def test_a_version_whose_store_does_not_answer_waits_with_an_error(behind: tuple
     assert built.proposed("staging", 1).merged
 
 
+def test_a_release_that_cannot_be_told_is_no_other_release(behind: tuple[House, Proxy]) -> None:
+    """Which release a version gets hangs on the signature of another one's files too."""
+    built, mlflow = behind
+    built.register()
+    built.event()
+    built.register(accuracy=0.97)
+    mlflow.away_below = STORE
+    view, model = view_of(built.gateways, model=built.model), registered(built.gateways, built.model)
+    with pytest.raises(Unreachable, match="artifact store"):
+        Evaluator(view, model).release(version_of(model, 2), view.manifest.of_model(built.model).values())
+    built.event()
+    assert built.tags(2)["promotion.staging.status"] == "waiting"
+    assert "promotion.release" not in built.tags(2)
+    mlflow.away_below = None
+    built.event()
+    assert built.tags(2)["promotion.release"] == "1.0.1"
+    assert built.proposed("staging", 2).merged
+
+
 def test_while_the_store_does_not_answer_a_proposal_is_not_green(behind: tuple[House, Proxy]) -> None:
     built, mlflow = behind
     built.register()
@@ -329,27 +349,38 @@ def test_going_back_waits_for_a_store_that_does_not_answer(behind: tuple[House, 
     assert built.repository.pulls("open")
 
 
-def test_a_backtest_tells_of_a_version_whose_store_does_not_answer_and_waits_for_one_that_answers_nobody(
-    behind: tuple[House, Proxy],
-) -> None:
+def test_a_backtest_that_waits_for_a_store_holds_back_no_check(behind: tuple[House, Proxy]) -> None:
     built, mlflow = behind
-    begun = built.gateways.clock()
-    built.repository.push({"policies/staging.yaml": STAGING_POLICY + SMALL_ENOUGH})
     built.register()
+    built.event()
+    changed = {"policies/staging.yaml": STAGING_POLICY + SMALL_ENOUGH}
+    built.repository.push(changed, branch="smaller", as_user="alice")
+    pull = built.repository.open_pull("smaller", "Smaller models", as_user="alice")
+    look = PullRequestKey(built.repository.repo.full_name, pull.number)
     mlflow.away_below = STORE
-
-    def verdicts() -> list[Status]:
-        view = view_of(built.gateways, model=built.model)
-        policies = policies_for(view, "staging", None)
-        return [row.verdict.status for row in backtest(view, policies, History.since(view, begun), view.now)]
-
-    assert verdicts() == [Status.ERROR]
-    for _ in range(3):
-        built.register()
     with pytest.raises(Unreachable, match="artifact store"):
-        verdicts()
+        built.look(look)
+    assert pull.check("promotion/policy") == "success"
+    assert pull.check("promotion/backtest") is None
     mlflow.away_below = None
-    assert verdicts() == [Status.PASS] * 4
+    built.look(look)
+    assert pull.check("promotion/backtest") == "success"
+
+
+def test_a_command_says_that_the_store_does_not_answer(world: House, run: Run, registry_url: str) -> None:
+    world.register()
+    with proxied("mlflow", registry_url) as mlflow:
+        mlflow.away_below = STORE
+        for asked in (
+            ("validate", world.model, "1", "--environment", "staging"),
+            ("policy", "explain", world.model, "1"),
+        ):
+            ended = run(*asked, mlflow=mlflow.url)
+            assert ended.exit_code == 3, ended.output
+            assert "error" in ended.stdout
+        refused = run("promote", world.model, login="dana-ds", mlflow=mlflow.url)
+        assert isinstance(refused.exception, Unreachable)
+    assert world.repository.pulls("all") == []
 
 
 # --- the queue dies ---------------------------------------------------------------------------------------------------

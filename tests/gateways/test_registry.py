@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from bot.domain.errors import Misconfigured, Refused, Unreachable
 from bot.domain.versions import VersionStatus
-from bot.gateways.mlflow_api import Missing, redacted
+from bot.gateways.mlflow_api import Missing, redacted, summary
 from bot.gateways.mlflow_webhooks import WEBHOOK_EVENTS, ensure_webhook
 from bot.gateways.registry import TAG_VALUE_LIMIT, Registry, cut_tag_value
 from bot.sandbox.training import Recipe, train_and_register
@@ -387,6 +387,24 @@ def test_each_answer_of_mlflow_has_one_meaning(registry, code, raised):
 
     with pytest.raises(raised, match="do something"), registry.asked_to("do something"):
         raise MlflowException("because", ErrorCode.Value(code))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "Server busy\nRequestId:0a1b2c3d-601e\nTime:2026-11-29T10:00:00.1234567Z\nErrorCode:ServerBusy",
+            "Server busy ErrorCode:ServerBusy",
+        ),
+        (
+            "<urllib3.connection.HTTPConnection object at 0x7f12ab34>: refused",
+            "<urllib3.connection.HTTPConnection object>: refused",
+        ),
+        ("SlowDown (Request ID: 4442587FB7D0A2F9)", "SlowDown"),
+    ],
+)
+def test_the_same_error_says_the_same_each_time(said, shown):
+    assert summary(Exception(said)) == shown
 
 
 def test_a_mistake_of_ours_is_not_called_unreachable(registry):

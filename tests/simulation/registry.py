@@ -61,6 +61,7 @@ class SimulatedRegistry(Registry):
     def __init__(self, mlflow: Mlflow, carry: Carry) -> None:
         self._mlflow = mlflow
         self._carry = carry
+        self.silent = {}
 
     # --- reading --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from greenlet import getcurrent, greenlet
 
-from bot.domain.errors import PromotionError, Unreachable
+from bot.domain.errors import PromotionError, Service, Unreachable
 from bot.domain.keys import Key, RepositoryKey, dump_key
 from bot.domain.pipeline import Pipeline
 from bot.gateways.cache import Cache
@@ -262,7 +262,8 @@ class World:
         worker.calls -= 1
         fault = self._fault(worker)
         if fault is not None and not (fault.lost_answer and writes):
-            raise Unreachable(f"no answer to {what}", fault.retry_after)
+            service = Service.ARTIFACTS if what.startswith(("files of", "digest of")) else None
+            raise Unreachable(f"no answer to {what}", fault.retry_after, service)
         answer = do() if writes else self._answer(worker, what, do)
         if writes:
             self.effects += 1
