@@ -92,9 +92,7 @@ class EvidenceReader:
         self._listings: dict[int, tuple[tuple[str, int], ...]] = {}
         self._known: dict[int, VersionEvidence] = {}
         self._model_files: dict[int, ModelFile] = {}
-        self._failed: dict[
-            tuple[str, int], PromotionError
-        ] = {}  # what a store did not give is asked for once in a look
+        self._failed: dict[tuple[str, int], PromotionError] = {}
         self._outputs: dict[tuple[int, Tracked], TrackedOutput | Unreadable | Unusable | None] = {}
         self._columns: dict[tuple[int, Column], Vector | Unusable | None] = {}
 

@@ -207,12 +207,13 @@ def _came_out_of_mlflow(error: Exception) -> bool:
     return any(str(frame.f_globals.get("__name__")).startswith("mlflow.") for frame, _ in frames)
 
 
-# What `requests` and `http.client` say of a header that holds a line break, with all of it.
+# What is another each time that the same thing goes wrong.
 _EACH_TIME_ANOTHER: Final = re.compile(
     r" at 0x[0-9a-f]+"  # Python's objects
     r"|\bRequestId:\s*\S+|\bTime:\s*\d{4}-\d\d-\d\dT\S+"  # Azure
     r"|\s*\(Request ID: [^)]*\)"  # Amazon
 )
+# What `requests` and `http.client` say of a header that holds a line break, with all of it.
 _UNSENDABLE: Final = re.compile(r"(header value:? ).*", re.DOTALL)
 
 

@@ -309,16 +309,17 @@ def house(
         yield House(github, repository, MlflowClient(mlflow_url), build(settings), model, tuple(further.values()))
 
 
-def killed_after_each_effect(look: Callable[[], None]) -> int:
+def killed_after_each_effect(look: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> int:
     """Take a look again and again, each in a process that is killed (SIGKILL) right after the first effect that is new.
 
-    It ends with the look in which nothing is: what is left only asks for others, or is done again and changes nothing.
-    How many died.
+    `meanwhile` is what others do after each death. It ends with the look in which no effect is new: what is left only
+    asks for others, or is done again and changes nothing. How many died.
     """
     seen: list[str] = []
     while (effect := _killed_after_another_effect(look, seen)) is not None:
         seen.append(effect)
         assert len(seen) < 40, "the look never ends"
+        meanwhile()
     return len(seen)
 
 
