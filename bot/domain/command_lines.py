@@ -12,7 +12,7 @@ from markdown_it.token import Token
 from bot.domain.commands import INVISIBLE, Line
 
 LARGEST_COMMENT: Final = 65_536  # characters; GitHub's own limit
-_DEEPEST: Final = 10  # brackets and quotes in each other; brackets that never close take time for each level
+_DEEPEST: Final = 5  # brackets and quotes in each other; brackets that never close take time for each level
 _COMMAND = re.compile(r"/[A-Za-z][\w-]*(?=\s|$)")
 
 

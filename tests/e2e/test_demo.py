@@ -86,4 +86,9 @@ def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process
 
 def running(parent: psutil.Process, what: str) -> list[psutil.Process]:
     """What the parent has started of this name."""
-    return [child for child in parent.children() if what in " ".join(child.cmdline())]
+    found = []
+    for child in parent.children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if what in " ".join(child.cmdline()):
+                found.append(child)
+    return found
