@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import jwt
 import pytest
 import redis
 
@@ -52,6 +53,31 @@ def repository(client: GitHubClient, valkey: redis.Redis) -> Repository:
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["no key", "a broken key", "a public key"])
+def test_what_cannot_sign_is_named_and_not_shown(github: GitHubSandbox, valkey: redis.Redis, what: str) -> None:
+    app = github.add_app("promotion-bot")
+    known = {"no key": "s3cret", "a broken key": app.private_key_pem[:200], "a public key": app.public_key_pem}
+    client = GitHubClient(github.api_url, AppCredentials(str(app.id), Secret(known[what])), Cache(valkey))
+    with pytest.raises(Misconfigured) as wrong:
+        client.login()
+    assert str(wrong.value) == "GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form"
+
+
+def test_the_apps_key_is_read_once(github: GitHubSandbox, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = github.add_app("promotion-bot")
+    github.add_repository("acme/risk", {"a": "1"}, install=[app])
+    read: list[object] = []
+    prepare = jwt.algorithms.RSAAlgorithm.prepare_key
+    monkeypatch.setattr(
+        jwt.algorithms.RSAAlgorithm, "prepare_key", lambda self, key: read.append(key) or prepare(self, key)
+    )
+    client = GitHubClient(github.api_url, AppCredentials(str(app.id), Secret(app.private_key_pem)), Cache(valkey))
+    assert client.login() == "promotion-bot[bot]"
+    client.prepare("acme/risk")
+    client.permissions("acme/risk")
+    assert read.count(app.private_key_pem) == 1
 
 
 def test_a_service_is_away_where_nothing_is_answered_not_where_one_request_of_many_fails(

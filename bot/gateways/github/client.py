@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ from bot.settings import AppCredentials, Secret, is_installation_token
 
 _TIMEOUT: Final = 20  # seconds for one request
 _SHORTEST_PAUSE: Final = 60.0  # seconds, as GitHub wants it where it names no time
+_SIGNED_WITH: Final = "RS256"  # the only one that GitHub takes from an App
 _DAY: Final = 86_400
 _CONDITIONAL_TTL: Final = 7 * _DAY
 _IMMUTABLE_TTL: Final = 30 * _DAY
@@ -287,7 +289,7 @@ class GitHubClient:
             if isinstance(self._credentials, Secret):
                 auth: Auth.Auth = Auth.Token(self._credentials.reveal())
             else:
-                auth = self._app_auth(self._credentials).get_installation_auth(self._installation(repository))
+                auth = self._app_auth.get_installation_auth(self._installation(repository))
             self._requesters[owner] = self._connect(auth)
         return self._requesters[owner]
 
@@ -304,19 +306,21 @@ class GitHubClient:
         return int(answer["id"])
 
     def _as_app(self) -> Requester:
+        return self._connect(self._app_auth)
+
+    @cached_property
+    def _app_auth(self) -> Auth.AppAuth:
+        """The App itself; its key is read once, which takes many times as long as signing with it."""
         if not isinstance(self._credentials, AppCredentials):
             raise Misconfigured("this needs a GitHub App: set GITHUB_APP_ID and its private key")
-        return self._connect(self._app_auth(self._credentials))
-
-    @staticmethod
-    def _app_auth(credentials: AppCredentials) -> Auth.AppAuth:
-        auth = Auth.AppAuth(int(credentials.app_id), credentials.private_key.reveal())
         try:
-            _ = auth.token  # signs with the key
-        except (ValueError, TypeError, jwt.PyJWTError):
-            # PyJWT's message can hold part of the key
+            key = jwt.get_algorithm_by_name(_SIGNED_WITH).prepare_key(self._credentials.private_key.reveal())
+            jwt.encode({}, key, _SIGNED_WITH)
+        except (ValueError, TypeError, AttributeError, jwt.PyJWTError):
+            # AttributeError: a public key, which cannot sign. PyJWT's message can hold part of the key.
             raise Misconfigured("GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form") from None
-        return auth
+        sign = partial(jwt.encode, key=key, algorithm=_SIGNED_WITH)
+        return Auth.AppAuth(int(self._credentials.app_id), sign_func=sign)
 
     def _connect(self, auth: Auth.Auth) -> Requester:
         # Retries and pauses belong to the queue: a job that waits holds a worker, a key that waits does not.
