@@ -2,108 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from bot.domain import naming
-from bot.domain.errors import PromotionError
-from bot.gateways.mlflow_api import MlflowApi
-from bot.gateways.mlflow_webhooks import ensure_webhook
-from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
-from bot.sandbox.github.state import App
-from bot.sandbox.guard import Guard
-from bot.sandbox.mlflow_server import MlflowServer, free_port
+from bot.sandbox.company import MODEL, PIPELINE, REPOSITORY
+from bot.sandbox.github import SandboxPull
+from bot.sandbox.stage import STEP_LIMIT, Stage, StepFailedError, running
 from bot.sandbox.training import Recipe, train_and_register
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL: Final = "breast-cancer"
-REPOSITORY: Final = "acme/models"
-STEP_LIMIT: Final = 120.0  # seconds for one thing to happen
-
-PIPELINE: Final = """\
-apiVersion: promotion-bot/v1
-kind: Pipeline
-manifest: versions.yaml
-models: ["breast-*"]
-identities: {dana: dana-ds}
-environments:
-  - name: staging
-    policy: policies/staging.yaml
-    propose: on_registration
-    merge: auto
-    registry: {stage: Staging, alias: staging}
-  - name: production
-    policy: policies/production.yaml
-    propose: {after: staging, soak: 1s}
-    merge: manual
-    approvals: {count: 2, from: ["@acme/ml-platform"], not_author: true}
-    overrides: {from: [carol]}
-    registry: {stage: Production, alias: champion, archive_existing: true}
-releases: {tag: "model-{model}-v{version}", github_release: true}
-"""
-
-STAGING_POLICY: Final = """\
-apiVersion: promotion-bot/v1
-kind: Policy
-name: staging
-checks:
-  - {id: run-finished, run: {status: finished}}
-  - {id: accuracy-floor, metric: {name: accuracy, at_least: 0.92}, remedy: "Train on all features."}
-  - {id: lineage, lineage: {require: [git_commit, data_version]}}
-"""
-
-PRODUCTION_POLICY: Final = """\
-apiVersion: promotion-bot/v1
-kind: Policy
-name: production
-checks:
-  - {id: accuracy-floor, metric: {name: accuracy, at_least: 0.92}}
-  - {id: beats-champion, compare: {metric: f1_score, to: champion, tolerance: 0.005}}
-  - {id: lineage, lineage: {require: [git_commit, data_version]}}
-"""
-
-MANIFEST: Final = """\
-# What should be live. Every change of this file is a reviewed pull request.
-apiVersion: promotion-bot/v1
-kind: ModelVersions
-models: {}
-"""
-
-
 _FREEZE: Final = '    freeze: [{from: "2020-01-01", until: "2099-01-01", reason: audit}]\n'
-
-
-class StepFailedError(PromotionError):
-    """Something did not happen within its time limit; the message says which step."""
-
-
-@dataclass
-class Stage:
-    """Everything that runs for the demo, and the clients to look at it with."""
-
-    github: GitHubSandbox
-    repository: SandboxRepository
-    mlflow_url: str
-    bot_url: str
-    log: Path
-    bot: subprocess.Popen[bytes]
 
 
 @dataclass
@@ -327,7 +244,7 @@ class Story:
 
 def run(console: Console, *, keep: bool) -> None:
     """Start everything, tell the story, stop everything; with `keep` it goes on running until interrupted."""
-    with _running(console) as stage:
+    with running(console) as stage:
         story = Story(stage, console)
         story.tell()
         console.print(story.table())
@@ -338,90 +255,3 @@ def run(console: Console, *, keep: bool) -> None:
             console.print(f"promotion-bot    {stage.bot_url}")
             console.print("Press Ctrl+C to stop.")
             signal.pause()
-
-
-@contextmanager
-def _running(console: Console) -> Iterator[Stage]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="promotion-bot-demo-")))
-        port = free_port()
-        bot_url = f"http://127.0.0.1:{port}"
-        github_secret, mlflow_secret = secrets.token_hex(16), secrets.token_hex(16)
-        with console.status("starting the GitHub stand-in and MLflow …"):
-            github = stack.enter_context(GitHubSandbox())
-            mlflow_url = stack.enter_context(MlflowServer(folder / "mlflow")).url
-        app, repository = people_and_repository(github, f"{bot_url}/webhooks/github", github_secret)
-        key = folder / "app.pem"
-        key.touch(mode=0o600)
-        key.write_text(app.private_key_pem, encoding="utf-8")
-        environment = {
-            "MLFLOW_TRACKING_URI": mlflow_url,
-            "MLFLOW_WEBHOOK_SECRET": mlflow_secret,
-            "GITHUB_WEBHOOK_SECRET": github_secret,
-            "GITHUB_API_URL": github.api_url,
-            "GITHUB_APP_ID": str(app.id),
-            "GITHUB_APP_PRIVATE_KEY_FILE": str(key),
-            "PROMOTION_REPOSITORIES": REPOSITORY,
-            "PROMOTION_PUBLIC_URL": bot_url,
-            "PROMOTION_DATA_DIR": str(folder / "data"),
-        }
-        log = folder / "promotion-bot.log"
-        bot = stack.enter_context(_bot(environment, port, log))
-        _wait_until_ready(bot_url, bot, log, console)
-        ensure_webhook(MlflowApi(mlflow_url), "promotion-bot", f"{bot_url}/webhooks/mlflow", mlflow_secret)
-        yield Stage(github, repository, mlflow_url, bot_url, log, bot)
-
-
-def people_and_repository(
-    github: GitHubSandbox, webhook_url: str | None, webhook_secret: str
-) -> tuple[App, SandboxRepository]:
-    """The company of the story: dana trains models, alice and bob look after the platform, carol leads."""
-    github.add_user("dana-ds", "alice", "bob", "carol")
-    github.add_team("acme", "ml-platform", ["alice", "bob"])
-    app = github.add_app("promotion-bot", webhook_url, webhook_secret)
-    files = {
-        "promotion.yaml": PIPELINE,
-        "policies/staging.yaml": STAGING_POLICY,
-        "policies/production.yaml": PRODUCTION_POLICY,
-        "versions.yaml": MANIFEST,
-    }
-    people = {"dana-ds": "write", "alice": "write", "bob": "admin", "carol": "write"}
-    return app, github.add_repository(REPOSITORY, files, people, [app])
-
-
-@contextmanager
-def _bot(environment: dict[str, str], port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`promotion-bot up` as a user starts it, with nothing of this machine's own settings for it."""
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "MLFLOW_", "PROMOTION_", "REDIS_"))
-    }
-    command = [sys.executable, "-m", "bot.cli", "up", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True
-        )
-        guard = Guard(process.pid)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            guard.release()
-
-
-def _wait_until_ready(url: str, bot: subprocess.Popen[bytes], log: Path, console: Console) -> None:
-    deadline = time.monotonic() + STEP_LIMIT
-    with console.status("starting promotion-bot …"):
-        while True:
-            if bot.poll() is not None or time.monotonic() > deadline:
-                raise StepFailedError(f"promotion-bot did not start:\n{log.read_text(errors='replace')[-2000:]}")
-            try:
-                with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - an address of our own
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)

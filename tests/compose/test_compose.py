@@ -14,7 +14,7 @@ import requests
 import yaml
 from mlflow import MlflowClient
 
-from bot.sandbox.demo import people_and_repository
+from bot.sandbox.company import people_and_repository
 from bot.sandbox.github import GitHubSandbox
 from tests.compose.outside import NOT_HERE, PORTS, Outside
 from tests.compose.project import FILE, ROOT, Service, read, read_env

@@ -26,7 +26,7 @@ from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
-from bot.sandbox.demo import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
+from bot.sandbox.company import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
 from bot.sandbox.github.state import Comment, Token
 from bot.settings import AppCredentials, Secret, Settings

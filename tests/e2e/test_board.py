@@ -13,7 +13,7 @@ from bot.domain.keys import RepositoryKey
 from bot.domain.model_detail import ModelDetail
 from bot.domain.timeline import Event, EventKind
 from bot.gateways.queue import WorkQueue
-from bot.sandbox.demo import PRODUCTION_POLICY
+from bot.sandbox.company import PRODUCTION_POLICY
 from bot.settings import Secret
 from bot.web.app import create_app
 from policies.verdict import Status

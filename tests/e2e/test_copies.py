@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.comments.markdown import inert
-from bot.sandbox.demo import PIPELINE
+from bot.sandbox.company import PIPELINE
 from bot.settings import Secret
 from tests.e2e.conftest import Run
 from tests.e2e.house import FILES, House, house

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,17 @@ from bot.domain.keys import ModelKey, PullRequestKey
 from bot.gateways.cache import Cache
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
-from bot.sandbox.demo import STAGING_POLICY
+from bot.sandbox.company import STAGING_POLICY
 from bot.settings import Secret
 from bot.wiring import Gateways
+from policies.evidence import Unreadable
 from policies.verdict import Status
 from tests.e2e.conftest import Run
 from tests.e2e.house import FILES, House, everything, house, without_names
 from tests.e2e.proxy import Proxy, Write, proxied
 from tests.e2e.service import service
 from workers.apply import Effects
-from workers.evaluate import Evaluator
+from workers.evaluate import Case, Evaluator, rules_at
 from workers.explain import explained
 from workers.reading import registered, version_of, view_of
 
@@ -365,6 +367,34 @@ def test_a_backtest_that_waits_for_a_store_holds_back_no_check(behind: tuple[Hou
     mlflow.away_below = None
     built.look(look)
     assert pull.check("promotion/backtest") == "success"
+
+
+def test_what_one_environments_checks_cannot_read_says_nothing_of_anothers(behind: tuple[House, Proxy]) -> None:
+    built, mlflow = behind
+    pinned = STAGING_POLICY + "  - {id: pinned, artifact: {pinned: true}}\n"
+    built.repository.push({"policies/staging.yaml": pinned}, as_user="alice")
+    built.register(files={"requirements.txt": b"mlflow==3.1.0\n"})
+    built.event()
+    mlflow.away_below = "requirements.txt"
+    staging, production = explained(built.gateways, built.model, 1, None, None)
+    assert {outcome.status for outcome in staging.verdict.outcomes} == {Status.ERROR}
+    assert {outcome.status for outcome in production.verdict.outcomes} == {Status.PASS}
+
+
+def test_a_version_that_waits_for_its_store_waits_since_somebody_asked_for_it(behind: tuple[House, Proxy]) -> None:
+    """How soon it is looked at again hangs on it: one that was registered long ago would wait as long as it is old."""
+    built, mlflow = behind
+    built.register()
+    mlflow.away_below = STORE
+    view, model = view_of(built.gateways, model=built.model), registered(built.gateways, built.model)
+    rules = rules_at(view.head, view.environment("staging"), view.pipeline, view.files.policy)
+    asked_at = view.now + timedelta(days=3)
+    assert rules is not None
+    found = Evaluator(view, model).evaluate(
+        version_of(model, 1), rules, Case(None, "1.0.0", asked_at=asked_at), asked_at
+    )
+    assert isinstance(found.without_files, Unreadable)
+    assert found.evidence.asked_at == asked_at
 
 
 def test_a_command_says_that_the_store_does_not_answer(world: House, run: Run, registry_url: str) -> None:
