@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 EMULATORS := $(VENV)/emulators
 N ?= 2000
-# A process more than cores, since many tests wait for servers of their own; the tests of one file stay together.
-PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --dist loadfile
+# A process more than cores, since many tests wait for servers of their own; the tests of one file stay together, and
+# files keep the order in which tests/conftest.py has them.
+PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -237,6 +237,7 @@ def test_a_stop_lets_the_running_look_end(house: House) -> None:
     assert house.done(key) == 1
 
 
+@pytest.mark.slow
 def test_what_does_not_end_in_its_grace_time_is_handed_to_the_next_worker(
     house: House, environment: dict[str, str]
 ) -> None:
@@ -256,6 +257,7 @@ def test_what_does_not_end_in_its_grace_time_is_handed_to_the_next_worker(
         wait_until(lambda: house.done(key) == 1, "it is looked at")
 
 
+@pytest.mark.slow
 def test_a_rolling_update_loses_no_work_while_both_run(house: House, environment: dict[str, str]) -> None:
     slow, keys = model("slow"), [model(f"m{n}") for n in range(60)]
     house.queue.request(slow, *keys[:20])
@@ -273,6 +275,7 @@ def test_a_rolling_update_loses_no_work_while_both_run(house: House, environment
     assert house.queue.depth().due == 0
 
 
+@pytest.mark.slow
 def test_a_rolling_update_to_a_version_that_writes_otherwise_loses_no_work(
     house: House, environment: dict[str, str]
 ) -> None:
