@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.gateways.embedded_redis import embedded_redis
+from bot.sandbox.mlflow_server import MlflowServer
 from bot.settings import Secret
-from tests.services import mlflow_server
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def place() -> Iterator[Place]:
     """A registry and a queue that last as long as a measurement."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        mlflow_server(Path(folder), allow_webhooks=False) as registry,
+        MlflowServer(Path(folder), allow_webhooks=False) as registry,
         embedded_redis(Path(folder)) as redis,
     ):
         yield Place(Path(folder), registry.url, redis)

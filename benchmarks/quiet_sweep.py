@@ -27,8 +27,8 @@ from bot.domain.keys import RepositoryKey, Urgency
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
+from bot.sandbox.mlflow_server import MlflowServer
 from tests.memory import peak_memory
-from tests.services import mlflow_server
 from tests.simulation.fleet import ENVIRONMENTS, REPOSITORY, VERSIONS, Deployed, MlflowPages, deployed, model_name
 from workers.desk import Desk
 from workers.jobs import look_at
@@ -178,7 +178,7 @@ def _sweep(fleet: Deployed, queue: WorkQueue) -> Cost:
 
 def delays_of_mlflow() -> dict[str, float]:
     """Seconds until a real server has answered with one full page of each list; the best of two."""
-    with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder), allow_webhooks=False) as server:
+    with tempfile.TemporaryDirectory() as folder, MlflowServer(Path(folder), allow_webhooks=False) as server:
         _fill(Path(folder))
         return {path: min(_seconds(server.url, path, rows) for _ in range(2)) for path, rows in PAGES.items()}
 

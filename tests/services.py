@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from bot.sandbox.mlflow_server import MlflowServer
 
-# The older of the two servers that MLflow runs in: a third less processor time for each request, and the same answers.
-# The stories of whole processes (the demo, chaos) have the one that it runs in by default.
+# The older of the two servers that MLflow runs in, with two thirds of the processor time for a request. Tests of whole
+# processes (the demo, chaos, doctor) have the one that it runs in by default.
 _GUNICORN: Final = ("--gunicorn-opts", "--threads 8 --keep-alive 75 --graceful-timeout 1 --log-level warning")
 
 
-@contextmanager
-def mlflow_server(directory: Path, *, allow_webhooks: bool = True) -> Iterator[MlflowServer]:
-    """A running MLflow server with its data below `directory`; it takes ten seconds to start: share it."""
-    with MlflowServer(directory, allow_webhooks=allow_webhooks, options=_GUNICORN) as server:
-        yield server
+def mlflow_server(directory: Path, *, allow_webhooks: bool = True) -> MlflowServer:
+    """An MLflow server with its data below `directory`; it takes ten seconds to start: share it."""
+    return MlflowServer(directory, allow_webhooks=allow_webhooks, options=_GUNICORN)

@@ -12,7 +12,8 @@ from markdown_it.token import Token
 from bot.domain.commands import INVISIBLE, Line
 
 LARGEST_COMMENT: Final = 65_536  # characters; GitHub's own limit
-_DEEPEST: Final = 5  # brackets and quotes in each other; brackets that never close take time for each level
+_DEEPEST_BLOCK: Final = 100  # of lists and quotes, two for a list; what comes after a deeper one is not read
+_DEEPEST_BRACKET: Final = 10  # each level takes time where brackets never close
 _COMMAND = re.compile(r"/[A-Za-z][\w-]*(?=\s|$)")
 
 
@@ -21,12 +22,16 @@ def lines_of(comment: str) -> tuple[Line, ...]:
     text = re.sub(f"[{INVISIBLE}]", "", comment[:LARGEST_COMMENT].replace("\r\n", "\n").replace("\r", "\n"))
     source = text.split("\n")
     found: list[Line] = []
-    for token in _paragraphs(text):
+    links: dict[str, object] = {}
+    for token in _paragraphs(text, links):
         first, last = token.map or (0, 0)
         wanted = [
             (number, line) for number, line in enumerate(source[first:last], first + 1) if _COMMAND.match(line.strip())
         ]
-        starts = [start for start in _line_starts(token.children or ()) if _COMMAND.match(start)]
+        if not wanted:
+            continue
+        (read,) = MarkdownIt("commonmark", {"maxNesting": _DEEPEST_BRACKET}).parseInline(token.content, links)
+        starts = [start for start in _line_starts(read.children or ()) if _COMMAND.match(start)]
         for start in starts:
             while wanted:
                 number, line = wanted.pop(0)
@@ -36,10 +41,13 @@ def lines_of(comment: str) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def _paragraphs(text: str) -> Iterator[Token]:
-    """The text of every paragraph and heading that stands on its own, outside quotes, lists and tables."""
+def _paragraphs(text: str, links: dict[str, object]) -> Iterator[Token]:
+    """The text of every paragraph and heading that stands on its own, outside quotes, lists and tables.
+
+    What brackets lead to, which is said anywhere in the text, is put into `links`.
+    """
     depth = 0
-    for token in MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).parse(text):
+    for token in MarkdownIt("commonmark", {"maxNesting": _DEEPEST_BLOCK}).disable("inline").parse(text, links):
         if token.type in ("blockquote_open", "bullet_list_open", "ordered_list_open"):
             depth += 1
         elif token.type in ("blockquote_close", "bullet_list_close", "ordered_list_close"):

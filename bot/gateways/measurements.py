@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 import redis
@@ -165,8 +164,7 @@ def _cumulated(metric: Measured, parts: Mapping[str, float]) -> dict[str, float]
     return buckets
 
 
-@lru_cache(maxsize=2048)  # every request is measured by the same few
-def _field(metric: Measured, labels: tuple[str, ...], part: str) -> str:
+def _field(metric: Measured, labels: Sequence[str], part: str) -> str:
     return json.dumps([metric.name, *labels, part], separators=(",", ":"), ensure_ascii=False)
 
 

@@ -375,6 +375,7 @@ def test_what_one_environments_checks_cannot_read_says_nothing_of_anothers(behin
     built.repository.push({"policies/staging.yaml": pinned}, as_user="alice")
     built.register(files={"requirements.txt": b"mlflow==3.1.0\n"})
     built.event()
+    assert built.proposed("staging", 1).merged
     mlflow.away_below = "requirements.txt"
     staging, production = explained(built.gateways, built.model, 1, None, None)
     assert {outcome.status for outcome in staging.verdict.outcomes} == {Status.ERROR}
@@ -382,7 +383,7 @@ def test_what_one_environments_checks_cannot_read_says_nothing_of_anothers(behin
 
 
 def test_a_version_that_waits_for_its_store_waits_since_somebody_asked_for_it(behind: tuple[House, Proxy]) -> None:
-    """How soon it is looked at again hangs on it: one that was registered long ago would wait as long as it is old."""
+    """How soon it is looked at again hangs on it: one that was registered long ago would wait for half its age."""
     built, mlflow = behind
     built.register()
     mlflow.away_below = STORE

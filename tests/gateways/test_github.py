@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import jwt
 import pytest
 import redis
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bot.domain.errors import Misconfigured, NotYet, Service, Unreachable
 from bot.domain.instructions import Answer, Answered, Said, Settled, Told
@@ -55,10 +57,16 @@ def repository(client: GitHubClient, valkey: redis.Redis) -> Repository:
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["no key", "a broken key", "a public key"])
+@pytest.mark.parametrize("what", ["no key", "a broken key", "a public key", "another kind of key"])
 def test_what_cannot_sign_is_named_and_not_shown(github: GitHubSandbox, valkey: redis.Redis, what: str) -> None:
     app = github.add_app("promotion-bot")
-    known = {"no key": "s3cret", "a broken key": app.private_key_pem[:200], "a public key": app.public_key_pem}
+    pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    known = {
+        "no key": "s3cret",
+        "a broken key": app.private_key_pem[:200],
+        "a public key": app.public_key_pem,
+        "another kind of key": ec.generate_private_key(ec.SECP256R1()).private_bytes(pem, pkcs8, plain).decode(),
+    }
     client = GitHubClient(github.api_url, AppCredentials(str(app.id), Secret(known[what])), Cache(valkey))
     with pytest.raises(Misconfigured) as wrong:
         client.login()

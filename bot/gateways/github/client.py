@@ -315,10 +315,10 @@ class GitHubClient:
             raise Misconfigured("this needs a GitHub App: set GITHUB_APP_ID and its private key")
         try:
             key = jwt.get_algorithm_by_name(_SIGNED_WITH).prepare_key(self._credentials.private_key.reveal())
-            jwt.encode({}, key, _SIGNED_WITH)
-        except (ValueError, TypeError, AttributeError, jwt.PyJWTError):
-            # AttributeError: a public key, which cannot sign. PyJWT's message can hold part of the key.
-            raise Misconfigured("GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form") from None
+        except (ValueError, TypeError, jwt.PyJWTError):
+            key = None  # and nothing of the message, which can hold part of it
+        if not hasattr(key, "sign"):  # or it is a public key
+            raise Misconfigured("GITHUB_APP_PRIVATE_KEY is not an RSA private key in PEM form")
         sign = partial(jwt.encode, key=key, algorithm=_SIGNED_WITH)
         return Auth.AppAuth(int(self._credentials.app_id), sign_func=sign)
 
