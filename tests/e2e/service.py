@@ -56,6 +56,7 @@ class Service:
         self._until(lambda: built.proposal("production", version), "it is proposed for production")
         pull = built.proposed("production", version)
         self._until(lambda: pull.check("promotion/policy") == "success", "its checks are green")
+        self._until(lambda: pull.labels, "it has its labels, which a merged one would not get any more")
         built.approve_and_merge(pull)
         self._until(lambda: "Merged and live" in pull.body, "it is live, and its text says so")
         staging = built.proposed("staging", version)
