@@ -59,6 +59,13 @@ kind: ModelVersions
 models: {}
 """
 
+FILES: Final = {
+    "promotion.yaml": PIPELINE,
+    "policies/staging.yaml": STAGING_POLICY,
+    "policies/production.yaml": PRODUCTION_POLICY,
+    "versions.yaml": MANIFEST,
+}
+
 
 def people_and_repository(
     github: GitHubSandbox, webhook_url: str | None, webhook_secret: str
@@ -67,11 +74,5 @@ def people_and_repository(
     github.add_user("dana-ds", "alice", "bob", "carol")
     github.add_team("acme", "ml-platform", ["alice", "bob"])
     app = github.add_app("promotion-bot", webhook_url, webhook_secret)
-    files = {
-        "promotion.yaml": PIPELINE,
-        "policies/staging.yaml": STAGING_POLICY,
-        "policies/production.yaml": PRODUCTION_POLICY,
-        "versions.yaml": MANIFEST,
-    }
     people = {"dana-ds": "write", "alice": "write", "bob": "admin", "carol": "write"}
-    return app, github.add_repository(REPOSITORY, files, people, [app])
+    return app, github.add_repository(REPOSITORY, FILES, people, [app])

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import cli
+from bot.gateways.cache import Cache
 from bot.gateways.embedded_redis import embedded_redis
+from bot.gateways.redis_connection import connect
 from bot.settings import AppCredentials, Secret
-from tests.e2e.house import House, house
+from bot.wiring import Gateways
+from tests.e2e.house import House, everything, house, without_names
+from tests.e2e.proxy import Proxy, proxied
 from tests.services import mlflow_server
 
 Run = Callable[..., Result]
@@ -61,3 +66,22 @@ def run(world: House, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(cli, arguments, env=environment)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(registry_url: str, cache_url: Secret) -> str:
+    """The end of the story when nothing goes wrong."""
+    with house(registry_url, cache_url) as built:
+        built.register()
+        built.to_production(1)
+        return without_names(everything(built), built)
+
+
+@pytest.fixture
+def behind(registry_url: str, cache_url: Secret, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[House, Proxy]]:
+    """A house whose bot reaches MLflow through a proxy; its people reach it directly."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with house(registry_url, cache_url) as built, proxied("mlflow", registry_url) as proxy:
+        settings = replace(built.gateways.settings, mlflow_tracking_uri=proxy.url)
+        built.gateways = Gateways(settings, Cache(connect(cache_url)))
+        yield built, proxy

@@ -26,7 +26,7 @@ from bot.domain.manifest import Manifest, parse_manifests
 from bot.domain.pipeline import parse_pipeline
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect
-from bot.sandbox.company import MANIFEST, PIPELINE, PRODUCTION_POLICY, REPOSITORY, STAGING_POLICY
+from bot.sandbox import company
 from bot.sandbox.github import GitHubSandbox, SandboxPull, SandboxRepository
 from bot.sandbox.github.state import Comment, Token
 from bot.settings import AppCredentials, Secret, Settings
@@ -37,10 +37,8 @@ from workers.apply import Effects
 from workers.jobs import look_at
 
 FILES = {
-    "promotion.yaml": PIPELINE.replace('["breast-*"]', '["fraud-*"]').replace("soak: 1s", "soak: 0s"),
-    "policies/staging.yaml": STAGING_POLICY,
-    "policies/production.yaml": PRODUCTION_POLICY,
-    "versions.yaml": MANIFEST,
+    **company.FILES,
+    "promotion.yaml": company.PIPELINE.replace('["breast-*"]', '["fraud-*"]').replace("soak: 1s", "soak: 0s"),
 }
 
 
@@ -290,7 +288,7 @@ def house(
             contents = {path: text.replace("fraud-*", owned) for path, text in {**FILES, **(files or {})}.items()}
             return github.add_repository(name, contents, people, [registered])
 
-        repository = add(REPOSITORY, owns or model)
+        repository = add(company.REPOSITORY, owns or model)
         further = {name: add(name, owned) for name, owned in (others or {}).items()}
         credentials: AppCredentials | Secret = (
             AppCredentials(str(registered.id), Secret(registered.private_key_pem))
@@ -303,7 +301,7 @@ def house(
             github_webhook_secrets=(Secret("g"),),
             github_credentials=credentials,
             github_api_url=github.api_url,
-            repositories=(REPOSITORY, *further),
+            repositories=(company.REPOSITORY, *further),
             redis_url=redis_url,
         )
         yield House(github, repository, MlflowClient(mlflow_url), build(settings), model, tuple(further.values()))

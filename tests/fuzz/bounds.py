@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bot.domain.errors import PromotionError
 from policies.documents import InvalidDocument
 
-SECONDS: Final = 2.0  # of processor time of the thread: one, and as much again for a core that others share
+SECONDS: Final = 1.0  # of processor time of the thread, which a busy machine does not lengthen
 SECONDS_BY_THE_CLOCK: Final = (
     30.0  # for what waits instead of working; other processes may have the processor meanwhile
 )

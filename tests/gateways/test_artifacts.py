@@ -235,6 +235,7 @@ def test_nothing_is_followed_out_of_a_file_store(tmp_path, artifacts, monkeypatc
     [
         ("/etc", "no MLmodel file"),
         ("file:///etc", "no MLmodel file"),
+        ("file:///home/dana/mlruns/model", "no MLmodel file"),
         ("file://elsewhere/etc", "another machine"),
         ("file:///srv/../etc", "'..'"),
         ("http://evil.example/api/2.0/mlflow-artifacts/artifacts/x", "credentials"),
