@@ -32,7 +32,10 @@ class Said:
 
 
 def reply(comment: int, lines: Sequence[Said]) -> str:
-    """The answer to one comment: a hidden marker that names it and its lines, then each line with what came of it."""
+    """The answer to one comment: a hidden marker that names it and its lines, then each line with what came of it.
+
+    A text follows its sign on the same line, so it begins with words: a table would be none there.
+    """
     answer = Answer(comment, {said.number: Answered(said.settled, said.told) for said in lines})
     parts = [f"> {inert(said.line)}\n\n{_SIGNS[said.settled]} {said.text}" for said in lines]
     return "\n\n".join([answer.marker(), *parts]) + "\n"
@@ -133,7 +136,8 @@ def status(cells: Sequence[Cell]) -> str:
         proposals = ", ".join(f"v{p.version} in #{p.pull_request}" for p in place.proposed) or "–"
         notes = [*([f"held: {prose(place.hold)}"] if place.hold else []), *map(prose, place.notes)]
         rows.append((inert(place.model), place.environment, live, proposals, "; ".join(notes) or "–"))
-    text = table(("Model", "Environment", "Live", "Proposed", "Notes"), rows)
+    shown = table(("Model", "Environment", "Live", "Proposed", "Notes"), rows)
+    text = f"What is live and what is proposed:\n\n{shown}"
     more = len(cells) - _MOST_ROWS
     return text if more <= 0 else f"{text}\n\n… and {more} more; `/status MODEL` shows one model."
 
@@ -196,7 +200,7 @@ def _count(number: int | None) -> str:
 def commands() -> str:
     """Every command, from the table that the parser reads by."""
     rows = [(f"`{spec.usage}`", spec.does, spec.needs) for spec in TABLE]
-    return table(("Command", "Does", "Needs"), rows)
+    return f"What a line of a comment can say:\n\n{table(('Command', 'Does', 'Needs'), rows)}"
 
 
 # --- what cannot be done ---------------------------------------------------------------------------------------------

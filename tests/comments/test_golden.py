@@ -273,10 +273,12 @@ def test_no_golden_file_is_left_over() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_renders(name: str) -> None:
-    html = MarkdownIt("gfm-like", {"linkify": False}).render(TEXTS[name]())
-    assert "| ---" not in html, "a table that is none"
-    assert html.count("<table>") == html.count("</table>")
+def test_a_text_renders_by_itself_and_as_an_answer(name: str) -> None:
+    text = TEXTS[name]()
+    for shown in (text, replies.reply(1, [Line(1, "/status", Settled.DONE, text)])):
+        html = MarkdownIt("gfm-like", {"linkify": False}).render(shown)
+        assert "| ---" not in html, "a table that is none"
+        assert html.count("<table>") == html.count("</table>")
 
 
 @pytest.mark.parametrize(
