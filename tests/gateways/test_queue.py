@@ -27,7 +27,7 @@ from bot.domain.keys import (
     dump_key,
 )
 from bot.gateways.cache import Cache, sealing_key
-from bot.gateways.queue import ACTIVE, WINDOW, Claimed, WorkQueue
+from bot.gateways.queue import ACTIVE, INBOX, WINDOW, Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
@@ -43,15 +43,19 @@ def queue(valkey: redis.Redis) -> WorkQueue:
     return WorkQueue(valkey)
 
 
-@pytest.fixture
-def hasty(valkey: redis.Redis) -> WorkQueue:
-    """A queue whose leases end at once."""
-    return WorkQueue(valkey, lease=0.05)
-
-
 def claim_one(queue: WorkQueue) -> Claimed:
     (claimed,) = queue.claim()
     return claimed
+
+
+def lease_ends(valkey: redis.Redis) -> None:
+    """Nobody extended the key's lease, and its time is over."""
+    valkey.zadd(ACTIVE, {dump_key(KEY): 0}, xx=True)
+
+
+def hour_passes(valkey: redis.Redis) -> None:
+    """What is due within the hour is due now."""
+    valkey.zincrby(INBOX, -3600, dump_key(KEY))
 
 
 def test_a_key_waits_once_however_often_it_is_asked_for(queue: WorkQueue) -> None:
@@ -108,10 +112,11 @@ def test_now_is_earlier_than_any_time_and_stays_so(queue: WorkQueue) -> None:
     assert claim_one(queue).key == KEY
 
 
-def test_a_time_comes(queue: WorkQueue) -> None:
-    queue.request_at(KEY, datetime.now(UTC) + timedelta(seconds=0.2))
+def test_a_time_comes(queue: WorkQueue, valkey: redis.Redis) -> None:
+    queue.request_at(KEY, datetime.now(UTC) + HOUR)
     assert queue.claim() == ()
-    wait_until(queue.claim, "the key is due")
+    hour_passes(valkey)
+    assert claim_one(queue).key == KEY
 
 
 def test_events_that_came_before_the_run_began_are_answered_by_it(queue: WorkQueue) -> None:
@@ -167,47 +172,48 @@ def test_a_twin_of_the_same_job_does_not_run(queue: WorkQueue) -> None:
     assert not queue.begin(claimed), "nor afterwards"
 
 
-def test_an_ended_lease_hands_the_key_to_somebody_else(hasty: WorkQueue) -> None:
-    hasty.request(KEY)
-    dead = claim_one(hasty)
-    assert hasty.begin(dead)
-    heirs: list[Claimed] = []
-    wait_until(lambda: heirs.extend(hasty.claim()) or heirs, "the lease ended")
-    (heir,) = heirs
+def test_an_ended_lease_hands_the_key_to_somebody_else(queue: WorkQueue, valkey: redis.Redis) -> None:
+    queue.request(KEY)
+    dead = claim_one(queue)
+    assert queue.begin(dead)
+    assert queue.claim() == ()
+    lease_ends(valkey)
+    heir = claim_one(queue)
     assert heir.key == KEY
     assert heir.token != dead.token
     with pytest.raises(LostLock):
-        hasty.still_mine(dead)
-    hasty.finish(dead, again_after=0.0)  # releases nothing that is not its own
-    assert hasty.begin(heir)
-    hasty.still_mine(heir)
+        queue.still_mine(dead)
+    queue.finish(dead, again_after=0.0)  # releases nothing that is not its own
+    assert queue.begin(heir)
+    queue.still_mine(heir)
 
 
-def test_a_job_that_waits_in_rq_keeps_its_token_however_long(hasty: WorkQueue, valkey: redis.Redis) -> None:
-    hasty.request(KEY)
-    waiting = claim_one(hasty)
+def test_a_job_that_waits_in_rq_keeps_its_token_however_long(queue: WorkQueue, valkey: redis.Redis) -> None:
+    queue.request(KEY)
+    waiting = claim_one(queue)
     valkey.rpush(RQ_LIST, waiting.token)
-    until = time.monotonic() + 5 * hasty.lease
-    while time.monotonic() < until:
-        assert hasty.claim() == ()
-    assert hasty.begin(waiting)
+    for _ in range(3):
+        lease_ends(valkey)
+        assert queue.claim() == ()
+    assert queue.begin(waiting)
 
 
-def test_a_job_that_never_reached_rq_is_handed_out_again(hasty: WorkQueue) -> None:
-    hasty.request(KEY)
-    lost = claim_one(hasty)  # and the dispatcher dies before it tells RQ
-    wait_until(lambda: any(c.key == KEY for c in hasty.claim()), "the key is claimed again")
-    assert not hasty.begin(lost)
+def test_a_job_that_never_reached_rq_is_handed_out_again(queue: WorkQueue, valkey: redis.Redis) -> None:
+    queue.request(KEY)
+    lost = claim_one(queue)  # and the dispatcher dies before it tells RQ
+    lease_ends(valkey)
+    assert claim_one(queue).key == KEY
+    assert not queue.begin(lost)
 
 
-def test_a_lease_that_is_extended_does_not_end(hasty: WorkQueue) -> None:
-    hasty.request(KEY)
-    mine = claim_one(hasty)
-    assert hasty.begin(mine)
-    until = time.monotonic() + 5 * hasty.lease
-    while time.monotonic() < until:
-        hasty.still_mine(mine)
-        assert hasty.claim() == ()
+def test_a_lease_that_is_extended_does_not_end(queue: WorkQueue, valkey: redis.Redis) -> None:
+    queue.request(KEY)
+    mine = claim_one(queue)
+    assert queue.begin(mine)
+    for _ in range(3):
+        lease_ends(valkey)
+        queue.still_mine(mine)
+        assert queue.claim() == ()
 
 
 def test_an_emptied_redis_stops_a_run_before_its_next_effect(queue: WorkQueue, valkey: redis.Redis) -> None:
@@ -230,13 +236,14 @@ def test_an_emptied_script_cache_is_filled_again(queue: WorkQueue, valkey: redis
     assert queue.begin(claim_one(queue))
 
 
-def test_a_retry_comes_after_its_time(queue: WorkQueue) -> None:
+def test_a_retry_comes_after_its_time(queue: WorkQueue, valkey: redis.Redis) -> None:
     queue.request(KEY)
     claimed = claim_one(queue)
     assert queue.begin(claimed)
-    queue.finish(claimed, again_after=0.2)
+    queue.finish(claimed, again_after=HOUR.total_seconds())
     assert queue.claim() == ()
-    wait_until(queue.claim, "the retry is due")
+    hour_passes(valkey)
+    assert claim_one(queue).key == KEY
 
 
 def test_attempts_count_up_until_something_worked(queue: WorkQueue) -> None:
@@ -352,7 +359,7 @@ def test_whatever_happens_a_key_runs_once_at_a_time_and_is_not_forgotten(valkey:
                 running.clear()
             case "die":  # the lease ends and nobody says anything
                 owed = owed or bool(valkey.zcard(ACTIVE))
-                valkey.zadd(ACTIVE, {dump_key(KEY): 0}, xx=True)
+                lease_ends(valkey)
                 handed += queue.claim()
             case "empty":
                 valkey.flushall()

@@ -18,7 +18,7 @@ import redis
 
 from bot.domain.keys import Key, ModelKey, RepositoryKey, dump_key
 from bot.gateways.embedded_redis import embedded_redis
-from bot.gateways.queue import INBOX, WorkQueue
+from bot.gateways.queue import ACTIVE, INBOX, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.conftest import wait_until
@@ -44,7 +44,7 @@ class House:
     def __init__(self, process: subprocess.Popen[bytes], valkey: redis.Redis) -> None:
         self.process = process
         self.valkey = valkey
-        self.queue = WorkQueue(valkey, lease=1.0)
+        self.queue = WorkQueue(valkey)
 
     def began(self, key: Key) -> list[int]:
         """The processes in which looks at the key began, in order."""
@@ -52,6 +52,10 @@ class House:
 
     def done(self, key: Key) -> int:
         return int(self.valkey.get(f"seen:done:{dump_key(key)}") or 0)
+
+    def lease_end(self, key: Key) -> float:
+        """When the key's lease ends, in Redis' time; 0 where nobody has it."""
+        return self.valkey.zscore(ACTIVE, dump_key(key)) or 0.0
 
     def go(self) -> None:
         self.valkey.set("seen:go", 1)
@@ -72,7 +76,7 @@ def environment(valkey_url: Secret, environ: dict[str, str]) -> dict[str, str]:
         **os.environ,
         **environ,
         "REDIS_URL": valkey_url.reveal(),
-        "PROMOTION_QUEUE_LEASE": "1s",
+        "PROMOTION_QUEUE_LEASE": "3s",
         "PROMOTION_REPOSITORIES": "acme/models",
     }
 
@@ -150,7 +154,9 @@ def test_a_killed_worker_leaves_its_horse_which_keeps_the_key_alone(house: House
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: not psutil.pid_exists(worker), "the worker is gone")
     house.queue.request(key)
-    for _ in range(4):  # some leases' time: every look at another key takes a part of it
+    for _ in range(4):  # longer than a lease
+        ends = house.lease_end(key)
+        wait_until(lambda ends=ends: house.lease_end(key) > ends, "the horse extends its lease")
         house.queue.request(other)
         looked = house.done(other)
         wait_until(lambda looked=looked: house.done(other) > looked, "others go on")
