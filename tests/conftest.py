@@ -58,7 +58,7 @@ def settings(environ: dict[str, str]) -> Settings:
     return load_settings(environ)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Return as soon as the condition holds; fail when it does not come to hold."""
     deadline = time.monotonic() + seconds
     while not condition():

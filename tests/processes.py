@@ -89,7 +89,7 @@ class WorkerTree:
         family = psutil.Process(self._nursery.pid).children(recursive=True) if self._nursery.poll() is None else []
         self._nursery.kill()
         _kill([*family, *self._orphans])
-        self._nursery.wait(10)
+        self._nursery.wait(60)
 
     def _kill_supervisor(self) -> None:
         assert self._supervisor is not None

@@ -78,7 +78,7 @@ class Web:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         psutil.wait_procs(family, 10)
 
 
@@ -132,7 +132,7 @@ def site(folder: Path) -> Iterator[Site]:
         workers = WorkerTree(environment, folder / "worker.log")
         stack.callback(workers.close)
         web.start()
-        wait_until(lambda: web.is_up, "the web service answers", 60)
+        wait_until(lambda: web.is_up, "the web service answers")
         ensure_webhook(
             MlflowApi(mlflow.url),
             "promotion-bot",

@@ -228,8 +228,8 @@ class Trouble:
     def _fill_disk(self) -> None:
         self.site.valkey.disk.fill()
         try:
-            wait_until(lambda: self.site.valkey.refuses_writes, "the queue refuses writes", 10)
+            wait_until(lambda: self.site.valkey.refuses_writes, "the queue refuses writes")
             time.sleep(_FULL_FOR)
         finally:
             self.site.valkey.disk.free()
-        wait_until(lambda: not self.site.valkey.refuses_writes, "the queue takes writes again", 10)
+        wait_until(lambda: not self.site.valkey.refuses_writes, "the queue takes writes again")

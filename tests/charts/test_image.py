@@ -102,8 +102,8 @@ def test_the_web_service_runs_as_the_chart_starts_it(valkey_url: Secret, tmp_pat
     arguments = [str(port) if each == "8080" else each for each in web["args"]]
     process = start(arguments, environment(web, tmp_path, REDIS_URL=valkey_url.reveal()), tmp_path)
     try:
-        wait_until(lambda: answers(port, web["readinessProbe"]["httpGet"]["path"]), "it is ready", 60)
-        wait_until(lambda: answers(metrics, "/metrics"), "it has metrics", 60)
+        wait_until(lambda: answers(port, web["readinessProbe"]["httpGet"]["path"]), "it is ready")
+        wait_until(lambda: answers(metrics, "/metrics"), "it has metrics")
         assert answers(port, web["livenessProbe"]["httpGet"]["path"])
         assert not answers(port, "/metrics")
         hook = [sys.executable, CHART / "files" / "answers.py", f"http://127.0.0.1:{port}"]
@@ -155,7 +155,7 @@ def test_the_bundled_queue_runs_as_the_chart_starts_it(tmp_path: Path) -> None:
         assert SECRETS["VALKEY_PASSWORD"] not in Path(f"/proc/{process.pid}/cmdline").read_text()
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def pings(client: redis.Redis) -> bool:

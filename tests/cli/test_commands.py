@@ -123,12 +123,12 @@ def test_up_runs_everything_and_ends_when_told_to(environ: dict[str, str], tmp_p
         everything = {**os.environ, **environ}
         process = subprocess.Popen(command, env=everything, cwd=ROOT, stdout=output, stderr=errors)
     try:
-        wait_until(lambda: "200 OK" in ask(port, "/readyz"), "it is ready", 60)
-        wait_until(lambda: 'promotion_jobs_total{kind="Repository"' in ask(port, "/metrics"), "a first look", 60)
+        wait_until(lambda: "200 OK" in ask(port, "/readyz"), "it is ready")
+        wait_until(lambda: 'promotion_jobs_total{kind="Repository"' in ask(port, "/metrics"), "a first look")
         family = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(40) == 0
+    assert process.wait(60) == 0
     wait_until(lambda: not any(child.is_running() for child in family), "nothing is left running")
     (listening,) = [line for line in log.read_text().splitlines() if f"Listening at: http://127.0.0.1:{port}" in line]
     assert json.loads(listening)["level"] == "info", "the web server's lines have the form of all others"

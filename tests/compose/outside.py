@@ -118,7 +118,7 @@ class Outside:
         service = self.services[name]
         command = [self._here(name, part) for part in service.health]
         done = subprocess.run(
-            command, env=self.environment(name), cwd=self.folder, capture_output=True, timeout=30, check=False
+            command, env=self.environment(name), cwd=self.folder, capture_output=True, timeout=60, check=False
         )
         return done.returncode == 0
 

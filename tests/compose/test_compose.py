@@ -197,7 +197,7 @@ def test_everything_comes_up_and_promotes_a_model(
         version = register(
             MlflowClient(mlflow), "breast-cancer", {"accuracy": 0.96, "f1_score": 0.96}, {"model.txt": b"weights"}, {}
         )
-        wait_until(lambda: "staging" in aliases(mlflow), "the version is promoted to staging", 60)
+        wait_until(lambda: "staging" in aliases(mlflow), "the version is promoted to staging")
         assert version == aliases(mlflow)["staging"]
         assert re.search(r'promotion_webhooks_total\{.*source="mlflow",status="202"', metrics(outside, dotenv))
         assert repository.pulls("all")[0].merged

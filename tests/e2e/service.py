@@ -88,11 +88,11 @@ def web(running: Service, log: Path) -> Iterator[str]:
         )
         try:
             url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: is_ready(url), "the web service is ready", 60)
+            wait_until(lambda: is_ready(url), "the web service is ready")
             yield url
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def is_ready(url: str) -> bool:

@@ -120,6 +120,6 @@ def test_nothing_is_written_over_and_nothing_made_that_could_not_be_kept(github:
             "PROMOTION_PUBLIC_URL": PUBLIC,
             "PYTHONPATH": ":".join(sys.path),
         }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, says in done.stderr) == (1, True), done.stderr
     assert github.world.apps == {}

@@ -181,8 +181,8 @@ class Faults:
 
     def _bring_mlflow_back(self) -> None:
         try:
-            wait_until(lambda: self._logged("MLflow at"), "a look failed as MLflow is away", 60)
-            wait_until(lambda: self._onlooker.saw("said"), "a page says so", 60)
+            wait_until(lambda: self._logged("MLflow at"), "a look failed as MLflow is away")
+            wait_until(lambda: self._onlooker.saw("said"), "a page says so")
         finally:
             self._running.mlflow.away = False
 

@@ -63,7 +63,7 @@ def test_one_trace_leads_from_the_webhook_to_the_last_effect(
             web(running, tmp_path / "web.log") as url,
         ):
             running.worker.start()
-            wait_until(lambda: [s for s in Span.all(collector) if s.name == "look Repository"], "it has begun", 60)
+            wait_until(lambda: [s for s in Span.all(collector) if s.name == "look Repository"], "it has begun")
             world = running.house
             version = world.register()
             posted = mlflow(model_event(name=world.model), SECRETS["MLFLOW_WEBHOOK_SECRET"])
@@ -75,8 +75,8 @@ def test_one_trace_leads_from_the_webhook_to_the_last_effect(
                 timeout=10,
             )
             assert answer.status_code == 202
-            wait_until(lambda: world.aliases().get("staging") == version, "it is live in staging", 60)
-            wait_until(lambda: is_whole(Span.all(collector), "SetAlias"), "its spans have arrived", 60)
+            wait_until(lambda: world.aliases().get("staging") == version, "it is live in staging")
+            wait_until(lambda: is_whole(Span.all(collector), "SetAlias"), "its spans have arrived")
             spans = Span.all(collector)
             secrets = {*SECRETS.values(), *world.github.world.tokens}
 

@@ -155,10 +155,10 @@ def _running(command: list[str], log: Path, probe: str) -> Iterator[None]:
         return False
 
     try:
-        wait_until(answers, f"{command[0]} answers", 60)
+        wait_until(answers, f"{command[0]} answers")
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         guard.release()

@@ -337,8 +337,8 @@ def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target
         proxy.fault = hold
         process = started(registered, proxy.url, target, preexec_fn=at_a_terminal)
         try:
-            wait_until(stuck.is_set, "the download is under way", 60)
-            wait_until((target.parent / ".live.partial" / "files" / "d").exists, "another file is there", 60)
+            wait_until(stuck.is_set, "the download is under way")
+            wait_until((target.parent / ".live.partial" / "files" / "d").exists, "another file is there")
             process.send_signal(sent)
             _, said = process.communicate(timeout=60)
         finally:

@@ -53,12 +53,12 @@ def port() -> int:
 def server(valkey_url: Secret, port: int) -> Iterator[subprocess.Popen[bytes]]:
     process = started(valkey_url, port)
     try:
-        wait_until(lambda: get(port, "/readyz") == 200, "the server is ready", 60)
+        wait_until(lambda: get(port, "/readyz") == 200, "the server is ready")
         wait_until(lambda: len(psutil.Process(process.pid).children()) >= 2, "both processes run")
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def get(port: int, path: str) -> int:
@@ -167,19 +167,19 @@ def test_metrics_may_have_a_port_of_their_own(valkey_url: Secret) -> None:
     port, measured = free_port(), free_port()
     process = started(valkey_url, port, PROMOTION_METRICS_PORT=str(measured), PROMOTION_BOARD_TOKEN="t" * 20)
     try:
-        wait_until(lambda: get(port, "/readyz") == get(measured, "/metrics") == 200, "both ports answer", 60)
+        wait_until(lambda: get(port, "/readyz") == get(measured, "/metrics") == 200, "both ports answer")
         for _ in range(10):
             assert send(port, "POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0")[0] == 401
         assert refused(measured) == 10, "whichever process counted"
         assert get(port, "/metrics") == 401
         killed = listening(process.pid, measured)
         killed.kill()
-        killed.wait(10)
-        wait_until(lambda: get(measured, "/metrics") == 200, "another process measures", 60)
+        killed.wait(60)
+        wait_until(lambda: get(measured, "/metrics") == 200, "another process measures")
         children = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     wait_until(lambda: not any(child.is_running() for child in children), "nothing is left running")
 
 
@@ -206,15 +206,15 @@ def test_it_is_small(server: subprocess.Popen[bytes]) -> None:
 def test_it_ends_when_it_is_told_to(server: subprocess.Popen[bytes]) -> None:
     children = psutil.Process(server.pid).children(recursive=True)
     server.send_signal(signal.SIGTERM)
-    assert server.wait(20) == 0
+    assert server.wait(60) == 0
     wait_until(lambda: not any(child.is_running() for child in children), "nothing is left running")
 
 
 def test_a_killed_server_leaves_no_process_behind(valkey_url: Secret) -> None:
     port = free_port()
     process = started(valkey_url, port, PROMOTION_METRICS_PORT=str(free_port()))
-    wait_until(lambda: get(port, "/healthz") == 200, "the server is up", 60)
+    wait_until(lambda: get(port, "/healthz") == 200, "the server is up")
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.wait(20)
+    process.wait(60)
     wait_until(lambda: not any(child.is_running() for child in children), "nothing is left running")

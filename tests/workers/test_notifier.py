@@ -252,7 +252,7 @@ def test_the_process_sends_what_is_written_down_and_ends_when_told(
         wait_until(lambda: len(receiver.came) == 2, "both arrive")
     finally:
         process.terminate()
-        process.join(20)
+        process.join(60)
     assert process.exitcode == 0
 
 
@@ -299,5 +299,5 @@ def test_a_receiver_that_never_ends_is_given_its_time_and_keeps_nobody_else_from
         finally:
             for process in processes:
                 process.terminate()
-                process.join(20)
+                process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]

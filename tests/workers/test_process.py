@@ -86,11 +86,11 @@ def another(environment: dict[str, str], program: str = PROGRAM) -> Iterator[sub
     """A second supervisor on the same queue, up when this begins and gone when it ends."""
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=ROOT)
     try:
-        wait_until(lambda: len(psutil.Process(process.pid).children()) == 3, "its scheduler and two workers", 60)
+        wait_until(lambda: len(psutil.Process(process.pid).children()) == 3, "its scheduler and two workers")
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(40)
+        process.wait(60)
 
 
 @pytest.fixture
@@ -99,14 +99,14 @@ def house(valkey: redis.Redis, environment: dict[str, str]) -> Iterator[House]:
     house = House(process, valkey)
     family: list[psutil.Process] = []
     try:
-        wait_until(lambda: house.done(RepositoryKey("acme/models")), "the sweep at the start", 60)
+        wait_until(lambda: house.done(RepositoryKey("acme/models")), "the sweep at the start")
         family = psutil.Process(process.pid).children(recursive=True)
         yield house
     finally:
         house.go()
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(40)
+        process.wait(60)
         wait_until(lambda: not any(alive(child) for child in family), "nothing is left running")
 
 
@@ -208,7 +208,7 @@ def test_what_is_away_is_tried_until_it_answers(house: House) -> None:
     house.queue.request(key)
     wait_until(lambda: len(house.began(key)) >= 2, "a second try")
     house.go()
-    wait_until(lambda: house.done(key), "the try that worked", 40)
+    wait_until(lambda: house.done(key), "the try that worked")
 
 
 def test_a_mistake_is_not_repeated_and_leaves_no_record_in_rq(house: House) -> None:
@@ -226,9 +226,9 @@ def test_a_child_that_dies_is_started_again(house: House) -> None:
     before = {child.pid for child in supervisor.children()}
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len({c.pid for c in supervisor.children() if alive(c)} - before) == 3, "three new children", 60)
+    wait_until(lambda: len({c.pid for c in supervisor.children() if alive(c)} - before) == 3, "three new children")
     house.queue.request(model("quick"))
-    wait_until(lambda: house.done(model("quick")), "and they work", 60)
+    wait_until(lambda: house.done(model("quick")), "and they work")
 
 
 def test_a_stop_lets_the_running_look_end(house: House) -> None:
@@ -239,7 +239,7 @@ def test_a_stop_lets_the_running_look_end(house: House) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         house.process.wait(0.5)
     house.go()
-    assert house.process.wait(20) == 0
+    assert house.process.wait(60) == 0
     assert house.done(key) == 1
 
 
@@ -254,7 +254,7 @@ def test_what_does_not_end_in_its_grace_time_is_handed_to_the_next_worker(
         house.queue.request(key)
         wait_until(lambda: house.began(key), "the look began")
         short_lived.send_signal(signal.SIGTERM)
-        assert short_lived.wait(20) == 0
+        assert short_lived.wait(60) == 0
         assert house.done(key) == 0
     house.valkey.delete(f"seen:inside:{dump_key(key)}")  # the dead cannot take their mark away
     with another(environment):
@@ -272,10 +272,10 @@ def test_a_rolling_update_loses_no_work_while_both_run(house: House, environment
         house.queue.request(*keys[20:40])
         house.process.send_signal(signal.SIGTERM)
         house.queue.request(*keys[40:])
-        wait_until(lambda: all(house.done(key) for key in keys), "the new one does what waits, and what comes", 60)
+        wait_until(lambda: all(house.done(key) for key in keys), "the new one does what waits, and what comes")
         assert house.process.poll() is None, "the old one still has its look"
         house.go()
-        assert house.process.wait(20) == 0
+        assert house.process.wait(60) == 0
         assert house.done(slow) == 1
     assert house.overlaps() == 0
     assert house.queue.depth().due == 0
@@ -292,8 +292,8 @@ def test_a_rolling_update_to_a_version_that_writes_otherwise_loses_no_work(
         house.valkey.zadd(INBOX, {strange: 0})
         for looks in range(1, 9):
             house.queue.request(wrong)
-            wait_until(lambda looks=looks: len(house.began(wrong)) >= looks, "one or the other looks, and fails", 60)
-        wait_until(lambda: all(house.done(key) for key in keys[:20]), "one or the other does it", 60)
+            wait_until(lambda looks=looks: len(house.began(wrong)) >= looks, "one or the other looks, and fails")
+        wait_until(lambda: all(house.done(key) for key in keys[:20]), "one or the other does it")
         rows = [json.loads(row) for row in house.valkey.hvals("promotion:failing")]
         assert rows, "what the one wrote the other has read"
         assert house.queue.troubles.failing() is not None
@@ -301,16 +301,16 @@ def test_a_rolling_update_to_a_version_that_writes_otherwise_loses_no_work(
         house.queue.request(*keys[20:])
         if house.valkey.zscore(INBOX, strange):  # put back for some seconds by the one that does not know it
             house.valkey.zadd(INBOX, {strange: 0})
-        wait_until(lambda: house.valkey.get(f"seen:done:{strange}"), "the later one does what only it knows", 60)
-        wait_until(lambda: all(house.done(key) for key in keys), "and all the rest", 60)
-        wait_until(lambda: house.queue.depth().active == 0, "nothing is left under a token that nobody has", 60)
+        wait_until(lambda: house.valkey.get(f"seen:done:{strange}"), "the later one does what only it knows")
+        wait_until(lambda: all(house.done(key) for key in keys), "and all the rest")
+        wait_until(lambda: house.queue.depth().active == 0, "nothing is left under a token that nobody has")
     assert house.overlaps() == 0
     assert house.queue.depth().due == 0
 
 
 def stop(house: House) -> None:
     house.process.send_signal(signal.SIGTERM)
-    assert house.process.wait(30) == 0
+    assert house.process.wait(60) == 0
 
 
 def test_a_killed_supervisor_takes_its_children_along(house: House) -> None:
