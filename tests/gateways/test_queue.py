@@ -298,7 +298,7 @@ def test_a_redis_that_is_away_is_unreachable_and_soon(tmp_path: Path) -> None:
         away.ready()
     with pytest.raises(Unreachable):
         WorkQueue(connect(Secret(f"unix://{tmp_path}/nothing.sock"))).claim()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_wrong_credentials_are_a_matter_of_settings(valkey: redis.Redis, valkey_url: Secret) -> None:

@@ -219,7 +219,7 @@ def test_one_sentinel_that_is_away_does_not_matter(watched: Watched) -> None:
     hosts = f"127.0.0.1:{free_port()},127.0.0.1:{watched.ports[-1]}"
     started = time.monotonic()
     use(f"redis+sentinel://:s3cr%3At@{hosts}/queue")
-    assert time.monotonic() - started < 1, "a webhook's sender does not wait for it"
+    assert time.monotonic() - started < 5, "a webhook's sender does not wait for it"
 
 
 def test_a_service_that_no_sentinel_knows_is_waited_for(watched: Watched) -> None:
