@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
 from tests.browser import chromium  # noqa: F401 - one for all: a process can run one driver only
+
+# How long an example takes says nothing on a machine that others share.
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nnot a real one\n-----END RSA PRIVATE KEY-----"
 

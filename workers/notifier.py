@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -30,11 +33,7 @@ def run_notifier(settings: Settings, receiver: str, patience: float = _PATIENCE)
     outbox, measured = Outbox(connection, receiver), Measurements(connection)
     while not stopped.is_set():
         try:
-            signal.setitimer(signal.ITIMER_REAL, patience)
-            try:
-                was_due = send_next(settings, outbox, measured)
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            was_due = send_next(settings, outbox, measured, partial(_within, patience))
             measured.flush()
             if not was_due:
                 stopped.wait(_POLL)
@@ -43,24 +42,44 @@ def run_notifier(settings: Settings, receiver: str, patience: float = _PATIENCE)
             stopped.wait(_POLL)
 
 
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _give_up(_number: int, _frame: FrameType | None) -> None:
     """A socket's time-out counts from the last byte: a receiver could answer a byte at a time for ever."""
     raise Unreachable("the receiver takes too long")
 
 
-def send_next(settings: Settings, outbox: Outbox, measured: Measurements) -> bool:
-    """Send the next message that is due, and count what came of it; whether there was one."""
+def send_next(
+    settings: Settings,
+    outbox: Outbox,
+    measured: Measurements,
+    in_time: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> bool:
+    """Send the next message that is due, and count what came of it; whether there was one.
+
+    `in_time` ends the talk with a receiver that takes too long, and nothing but that.
+    """
     message = outbox.take()
     if message is None:
         return False
-    measured.count(NOTIFICATIONS, outbox.receiver, _send(settings, outbox, message))
+    measured.count(NOTIFICATIONS, outbox.receiver, _send(settings, outbox, message, in_time))
     return True
 
 
-def _send(settings: Settings, outbox: Outbox, message: Message) -> str:
+def _send(
+    settings: Settings, outbox: Outbox, message: Message, in_time: Callable[[], AbstractContextManager[None]]
+) -> str:
     """Try once; what came of it."""
     try:
-        post(settings, outbox.receiver, message.id, message.body)
+        with in_time():
+            post(settings, outbox.receiver, message.id, message.body)
     except Refused as refusal:
         log.error("notification %s is given up: %s", message.id, refusal)
         outbox.sent(message)

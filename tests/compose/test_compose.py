@@ -174,7 +174,7 @@ def test_everything_comes_up_and_promotes_a_model(
         outside.start("valkey")
         outside.start_postgres()
         wait_until(lambda: is_up(f"http://{outside.address('minio')}/"), "the object store answers")
-        assert outside.start("bucket").wait(60) == 0, outside.log("bucket")
+        assert outside.start("bucket").wait(240) == 0, outside.log("bucket")
         wait_until(lambda: answers_ping(outside, dotenv), "Valkey answers")
         assert not answers_ping(outside, {"VALKEY_PASSWORD": "wrong"})
 
@@ -187,7 +187,7 @@ def test_everything_comes_up_and_promotes_a_model(
         outside.start("worker")
         for _ in range(2):  # each start of the whole runs it again
             webhooks = outside.start("webhooks")
-            assert webhooks.wait(60) == 0, outside.log("webhooks")
+            assert webhooks.wait(240) == 0, outside.log("webhooks")
             outside.work("webhooks").rmdir()
         outside.wait_until_healthy("worker")
 
@@ -202,7 +202,7 @@ def test_everything_comes_up_and_promotes_a_model(
         assert re.search(r'promotion_webhooks_total\{.*source="mlflow",status="202"', metrics(outside, dotenv))
         assert repository.pulls("all")[0].merged
         doctor = outside.start("doctor")
-        assert doctor.wait(60) == 0, outside.log("doctor")
+        assert doctor.wait(240) == 0, outside.log("doctor")
         assert "✓ MLflow webhook" in outside.log("doctor")
         for name in ("mlflow", "web", "worker"):  # whose file systems are read-only
             assert not list(outside.work(name).iterdir()), f"{name} writes into its root"

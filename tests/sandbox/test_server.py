@@ -246,7 +246,7 @@ def test_an_answer_can_be_an_error_before_or_after_its_effect(
 def test_an_answer_can_be_late(github: GitHubSandbox, repository: SandboxRepository) -> None:
     github.hang("GET /user")
     with pytest.raises(requests.exceptions.ReadTimeout):
-        requests.get(f"{github.url}/user", timeout=0.2)
+        requests.get(f"{github.url}/user", timeout=(60, 0.2))
 
 
 def test_the_rate_limit_ends_and_begins_anew(github: GitHubSandbox, repository: SandboxRepository) -> None:

@@ -352,8 +352,9 @@ def test_a_killed_job_comes_back_less_and_less_often(queue: WorkQueue) -> None:
     claimed = handed_out(queue)
     assert queue.begin(claimed)
     give_back(claimed, queue, 1.0)
-    assert queue.depth().active == 0
-    assert queue.depth().due + queue.depth().later == 1
+    depth = queue.depth()
+    assert depth.active == 0
+    assert depth.due + depth.later == 1
     assert results(queue) == [(Result.KILLED, 1)]
     assert queue.count_attempt(KEY) == 2
 

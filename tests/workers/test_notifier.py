@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -59,6 +59,23 @@ def gateways(settings: Settings, receiver: Receiver, valkey: redis.Redis) -> Gat
         notify_webhook_secret=Secret("of the receiver"),
     )
     return Known(known, Cache(valkey))
+
+
+@dataclass
+class Clock:
+    """The outbox' own, which stands."""
+
+    now: float = 1e9
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stands = Clock()
+    monkeypatch.setattr("bot.gateways.outbox.time", stands)
+    return stands
 
 
 def told(gateways: Gateways, *happened: Happening) -> None:
@@ -121,16 +138,15 @@ def test_only_what_was_asked_for(gateways: Gateways, receiver: Receiver) -> None
 
 
 def test_a_receiver_that_is_away_is_tried_again_later_and_later(
-    gateways: Gateways, receiver: Receiver, valkey: redis.Redis
+    gateways: Gateways, receiver: Receiver, valkey: redis.Redis, clock: Clock
 ) -> None:
     receiver.status = 503
     told(gateways, LIVE)
-    waits = []
-    for _ in range(3):
+    for wait in (2, 4, 8):
         assert send_all(gateways) == 1
-        waits.append(valkey.zrange(DUE, 0, -1, withscores=True)[0][1] - time.time())
-        make_due(valkey)
-    assert waits == sorted(waits)
+        ((_, due),) = valkey.zrange(DUE, 0, -1, withscores=True)
+        assert due == clock.now + wait
+        clock.now = due
     receiver.status = 204
     assert send_all(gateways) == 1
     assert len({headers["X-Promotion-Delivery-Id"] for _, headers, _ in receiver.came}) == 1
@@ -171,6 +187,7 @@ def test_a_message_waits_for_another_sender_when_one_dies(
     assert len(receiver.came) == 1
 
 
+@pytest.mark.usefixtures("clock")
 def test_what_came_of_each_try_is_counted(gateways: Gateways, receiver: Receiver, valkey: redis.Redis) -> None:
     told(gateways, LIVE)
     send_all(gateways)
@@ -208,7 +225,7 @@ def test_telling_waits_for_no_receiver_and_no_redis(settings: Settings, monkeypa
         replace(settings, notify_slack_url=Secret("http://192.0.2.1/x")), Cache(connect(Secret("unix:///nowhere")))
     )
     told(away, LIVE)
-    assert asked == ["/nowhere"], "once, and never the receiver"
+    assert set(asked) == {"/nowhere"}, "never the receiver"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +313,7 @@ def test_a_receiver_that_never_ends_is_given_its_time_and_keeps_nobody_else_from
         for process in processes:
             process.start()
         try:
-            wait_until(lambda: len(receiver.came) == 1, "the other one hears")
+            wait_until(lambda: receiver.came, "the other one hears")
             wait_until(lambda: int(valkey.hget(tries, f"slack:{LIVE.id}") or 0) >= 2, "it is tried again")
         finally:
             for process in processes:

@@ -37,7 +37,7 @@ for i, key in ipairs(KEYS) do
     wait = math.max(wait, tonumber(first[2]) + window - now)
   end
 end
-if wait > 0 then return string.format('%.3f', wait) end
+if wait > 0 then return string.format('%.3f', math.max(wait, 0.001)) end
 for i, key in ipairs(KEYS) do
   redis.call('ZADD', key, now, ARGV[1])
   redis.call('EXPIRE', key, math.ceil(tonumber(ARGV[2 * i + 1])) + 1)
