@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.tools import is_missing
 
@@ -20,8 +20,9 @@ def chromium() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         is_missing("browser", f"there is no Chromium: {INSTALL}")
+    expect.set_options(timeout=60_000)  # a machine that others share
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=arguments, timeout=180_000)
         yield browser
         browser.close()

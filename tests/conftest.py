@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
 from tests.browser import chromium  # noqa: F401 - one for all: a process can run one driver only
+
+# MLflow imported by a test itself, not by the bot, tells nobody of its use either.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 # How long an example takes says nothing on a machine that others share.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

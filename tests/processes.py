@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ class WorkerTree:
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         self.log = log
         self._supervisor: psutil.Process | None = None
-        self._orphans: list[psutil.Process] = []
+        self._sessions: list[int] = []  # of the supervisors, with all that they forked
         with log.open("a") as output:
             self._nursery = subprocess.Popen(
                 [sys.executable, "-c", NURSERY],
@@ -62,6 +63,7 @@ class WorkerTree:
         self._nursery.stdin.write("start\n")
         self._nursery.stdin.flush()
         self._supervisor = psutil.Process(int(self._hear()))
+        self._sessions.append(self._supervisor.pid)
 
     def below(self) -> list[psutil.Process]:
         """The processes below the supervisor: scheduler, workers, and their work-horses."""
@@ -70,14 +72,16 @@ class WorkerTree:
 
     def kill(self) -> None:
         """SIGKILL for the supervisor and everything below it; returns when all are dead."""
-        family = self.below()
-        self._kill_supervisor()
-        _kill(family)
+        self.kill_supervisor()
+        _end_session(self._sessions.pop())
 
     def kill_supervisor(self) -> None:
         """SIGKILL for the supervisor alone: what is below it ends when its job has ended."""
-        self._orphans += self.below()
-        self._kill_supervisor()
+        assert self._supervisor is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._supervisor.send_signal(signal.SIGKILL)
+        assert self._hear() == "ended"
+        self._supervisor = None
 
     def restart(self) -> None:
         """Kill it, and start it again."""
@@ -86,25 +90,27 @@ class WorkerTree:
 
     def close(self) -> None:
         """End it and everything that it ever started."""
-        family = psutil.Process(self._nursery.pid).children(recursive=True) if self._nursery.poll() is None else []
         self._nursery.kill()
-        _kill([*family, *self._orphans])
+        for session in self._sessions:
+            _end_session(session)
         self._nursery.wait(60)
-
-    def _kill_supervisor(self) -> None:
-        assert self._supervisor is not None
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self._supervisor.send_signal(signal.SIGKILL)
-        assert self._hear() == "ended"
-        self._supervisor = None
 
     def _hear(self) -> str:
         assert self._nursery.stdout is not None
         return self._nursery.stdout.readline().strip()
 
 
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, 10)
+def _end_session(leader: int) -> None:
+    """SIGKILL for all processes of a session, those too that are forked meanwhile; returns when none is left."""
+    while alive := [process for process in psutil.process_iter() if _is_of(process, leader)]:
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, 1)
+
+
+def _is_of(process: psutil.Process, leader: int) -> bool:
+    try:
+        return os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False

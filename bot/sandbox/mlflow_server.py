@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from cryptography.fernet import Fernet
 
 from bot.domain.errors import Misconfigured, Unreachable
 from bot.sandbox.guard import Guard
+from bot.sandbox.ports import free_port
 
 _START_LIMIT: Final = 90.0
 
@@ -146,11 +146,3 @@ class MlflowServer:
         if "No module named" in said:
             raise Misconfigured(f"The MLflow server needs `pip install promotion-bot[demo]`: {said}")
         raise Unreachable(f"The MLflow server did not start; {self.log} ends with: {said}")
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nothing listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -24,7 +24,8 @@ from bot.gateways.mlflow_webhooks import ensure_webhook
 from bot.sandbox.company import REPOSITORY, people_and_repository
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
 from bot.sandbox.guard import Guard
-from bot.sandbox.mlflow_server import MlflowServer, free_port
+from bot.sandbox.mlflow_server import MlflowServer
+from bot.sandbox.ports import free_port
 
 STEP_LIMIT: Final = 120.0  # seconds for one thing to happen
 

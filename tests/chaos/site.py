@@ -22,7 +22,8 @@ from bot.gateways.mlflow_api import MlflowApi
 from bot.gateways.mlflow_webhooks import ensure_webhook
 from bot.gateways.queue import WorkQueue
 from bot.sandbox.github import GitHubSandbox, SandboxRepository
-from bot.sandbox.mlflow_server import MlflowServer, free_port
+from bot.sandbox.mlflow_server import MlflowServer
+from bot.sandbox.ports import free_port
 from tests.chaos.guardian import MARK, guarded
 from tests.chaos.valkey import Valkey, running_valkey
 from tests.conftest import wait_until

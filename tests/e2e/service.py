@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bot.sandbox.mlflow_server import free_port
+from bot.sandbox.ports import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
 from tests.e2e.house import House, house

@@ -20,7 +20,7 @@ import pytest
 import redis
 
 from bot.gateways.redis_connection import connect
-from bot.sandbox.mlflow_server import free_port
+from bot.sandbox.ports import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
 from tests.e2e.service import Service, service, web

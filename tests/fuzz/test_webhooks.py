@@ -148,7 +148,7 @@ def test_any_bytes_to_the_real_server(
 
 def raw_status(port: int, sent: bytes) -> int:
     """The status of the answer to these bytes; 0 where the connection is closed without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         try:
             client.sendall(sent)
             client.shutdown(socket.SHUT_WR)

@@ -17,7 +17,7 @@ from bot.domain.keys import ModelKey
 from bot.gateways.embedded_redis import embedded_redis
 from bot.gateways.queue import WorkQueue
 from bot.gateways.redis_connection import connect, connect_waiting
-from bot.sandbox.mlflow_server import free_port
+from bot.sandbox.ports import free_port
 from bot.settings import Secret, load_settings
 from tests.conftest import wait_until
 from tests.gateways.tls import behind_tls, certificate

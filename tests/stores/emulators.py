@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 from bot.sandbox.guard import Guard
-from bot.sandbox.mlflow_server import free_port
+from bot.sandbox.ports import free_port
 from tests.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]

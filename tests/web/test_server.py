@@ -18,17 +18,12 @@ import redis
 
 from bot.domain.keys import RepositoryKey
 from bot.gateways.queue import WorkQueue
+from bot.sandbox.ports import free_port
 from bot.settings import Secret
 from tests.conftest import wait_until
 from tests.web.payloads import github, mlflow, model_event, push
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def started(url: Secret, port: int, **further: str) -> subprocess.Popen[bytes]:
@@ -63,7 +58,7 @@ def server(valkey_url: Secret, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def get(port: int, path: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -192,7 +187,7 @@ def listening(parent: int, port: int) -> psutil.Process:
 
 def refused(port: int) -> float:
     """How many deliveries to GitHub's endpoint had a wrong signature, as Prometheus reads it."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
         lines = response.read().decode().splitlines()
     name = 'promotion_webhooks_total{event="unknown",source="github",status="401"} '
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))

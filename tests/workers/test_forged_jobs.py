@@ -108,7 +108,7 @@ def work(url: Secret, environ: dict[str, str], folder: Path, as_whom: str) -> st
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
     }
     ended = subprocess.run(
-        [sys.executable, "-c", WORKER, as_whom], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", WORKER, as_whom], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     return ended.stderr
 
