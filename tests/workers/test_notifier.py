@@ -24,7 +24,7 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.measurements import NOTIFICATIONS
 from bot.gateways.measurements import read as measured_by_all
-from bot.gateways.outbox import MOST_TRIES, Outbox
+from bot.gateways.outbox import MOST_TRIES, Message, Outbox
 from bot.gateways.receivers import SLACK, WEBHOOK, receivers_of
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
@@ -273,6 +273,30 @@ def test_the_process_sends_what_is_written_down_and_ends_when_told(
         process.terminate()
         process.join(60)
     assert process.exitcode == 0
+
+
+def test_what_has_a_time_limit_is_the_talk_with_the_receiver_alone(gateways: Gateways, receiver: Receiver) -> None:
+    """An alarm while a message is taken would leave it lying for a minute."""
+    order: list[str] = []
+
+    class Watched(Outbox):
+        def take(self) -> Message | None:
+            order.append("take")
+            return super().take()
+
+        def sent(self, message: Message) -> None:
+            order.append(f"sent, {len(receiver.came)} came")
+            super().sent(message)
+
+    @contextmanager
+    def in_time() -> Iterator[None]:
+        order.append("begin")
+        yield
+        order.append("end")
+
+    told(gateways, LIVE)
+    assert send_next(gateways.settings, Watched(gateways.cache.connection, WEBHOOK), gateways.measurements, in_time)
+    assert order == ["take", "begin", "end", "sent, 1 came"]
 
 
 @contextmanager
