@@ -20,7 +20,7 @@ from bot.domain.errors import Misconfigured, Unreachable
 from bot.sandbox.guard import Guard
 from bot.sandbox.ports import free_port
 
-_START_LIMIT: Final = 90.0
+_START_LIMIT: Final = 240.0
 
 
 class MlflowServer:
@@ -75,17 +75,17 @@ class MlflowServer:
         if self.process is not None:
             return
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment(),
-                cwd=self.directory,
-                start_new_session=True,
-            )
-        self._guard = Guard(self.process.pid)
         try:
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self._command(),
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(),
+                    cwd=self.directory,
+                    start_new_session=True,
+                )
+            self._guard = Guard(self.process.pid)
             self._wait_for_health()
         except BaseException:
             self.stop()

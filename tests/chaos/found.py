@@ -24,8 +24,8 @@ from tests.simulation.registry import Mlflow, Model, Version
 
 _PAGE: Final = 1000  # more than all that was registered
 # After the queue was lost two workers may be at one key until the older one's next effect, which was under way already:
-# as long as one request takes, with the two seconds that a slow one waits here.
-_UNDER_WAY: Final = timedelta(seconds=4)
+# as long as one request takes, with the two seconds that a slow one waits here and a machine that others share.
+_UNDER_WAY: Final = timedelta(seconds=8)
 _NEVER_FROZEN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 
 
@@ -72,14 +72,14 @@ def fingerprint(site: Site) -> str:
     """A digest of everything that the bot may change."""
     repo = site.repository.repo
     github: dict[str, Any] = {
-        "refs": {name: repo.git.ref(name) for name in repo.git.repo.references},
+        "refs": {name: repo.git.ref(name) for name in list(repo.git.repo.references)},
         "issues": [
             (i.number, i.state, i.title, i.body, i.labels, [(c.id, c.body, len(c.reactions)) for c in i.comments])
             for i in list(repo.issues.values())
         ],
         "checks": repo.check_runs,
         "deployments": [(row["id"], row["payload"]) for row in repo.deployments],
-        "statuses": {number: len(rows) for number, rows in repo.deployment_statuses.items()},
+        "statuses": {number: len(rows) for number, rows in list(repo.deployment_statuses.items())},
         "releases": repo.releases,
     }
     client = MlflowClient(site.mlflow.url)

@@ -32,7 +32,7 @@ from tests.processes import ROOT, WorkerTree
 from tests.simulation.company import FILES, PEOPLE, REPOSITORY
 
 SWEEP: Final = 5  # seconds between two sweeps
-LEASE: Final = 1
+LEASE: Final = 10
 # People have no weekend here, and nothing soaks: minutes stand for weeks.
 PIPELINE: Final = (
     FILES["promotion.yaml"]

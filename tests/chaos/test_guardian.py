@@ -35,4 +35,4 @@ def test_what_a_killed_run_started_is_ended(tmp_path: Path) -> None:
         wait_until(child.children, "the child has a child of its own")
         family = [child, *child.children()]
         run.kill()
-        assert psutil.wait_procs(family, 30)[1] == []
+        assert psutil.wait_procs(family, 60)[1] == []

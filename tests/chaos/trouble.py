@@ -70,7 +70,7 @@ class Spoilt:
         self._first = random.sample(list(faults), len(faults))
         self._lock = threading.Lock()
 
-    def __call__(self) -> Fault | None:
+    def __call__(self, _said: str) -> Fault | None:
         with self._lock:
             if self._random.random() >= _SPOILT:
                 return None
@@ -152,7 +152,7 @@ class Trouble:
                 return
 
     def _calm(self) -> None:
-        self.site.to_github.fault = self.site.to_mlflow.fault = lambda: None
+        self.site.to_github.fault = self.site.to_mlflow.fault = lambda _said: None
         webhooks = self.site.github.webhooks
         webhooks.drop(0)
         webhooks.duplicate(0)

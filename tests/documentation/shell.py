@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.documentation.pages import Block, is_shown
 
-LIMIT = 240.0  # seconds for a block
+LIMIT = 800.0  # seconds for a block
 
 
 class Shell:
@@ -51,7 +51,7 @@ class Shell:
             except ProcessLookupError:
                 break
             try:
-                self._bash.wait(5)
+                self._bash.wait(60)
             except subprocess.TimeoutExpired:
                 continue
         os.close(self._done)

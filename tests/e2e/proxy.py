@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import select
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +54,8 @@ class Fault:
 class Proxy:
     """Hands requests on, unless `away`; `wrote` is called after each write took effect and before it is answered.
 
-    `fault` is asked at each request for what goes wrong with it; what is `away_below` a path is all that is away.
+    `fault` is asked at each request, by its address and body, for what goes wrong with it; what is `away_below` a path
+    is all that is away.
     """
 
     service: str
@@ -62,7 +65,7 @@ class Proxy:
     away_below: str | None = None
     before: Callable[[Write], None] = lambda _write: None
     wrote: Callable[[Write], None] = lambda _write: None
-    fault: Callable[[], Fault | None] = lambda: None
+    fault: Callable[[str], Fault | None] = lambda _said: None
     closing: threading.Event = field(default_factory=threading.Event)
     writes: list[Write] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)  # what stood in requests, whatever they were: address and body
@@ -89,9 +92,12 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             write = proxy.write(self.command, self.path, body)
-            proxy.sent.append(f"{self.path} {body.decode(errors='replace')}")
-            fault = proxy.fault()
-            proxy.closing.wait(fault.seconds if fault else 0.0)
+            said = f"{self.path} {body.decode(errors='replace')}"
+            proxy.sent.append(said)
+            fault = proxy.fault(said)
+            if fault is not None and fault.seconds and (proxy.closing.wait(fault.seconds) or self.is_left()):
+                self.close_connection = True  # whoever asked was killed meanwhile, as before it could ask
+                return None
             if fault is not None and fault.answers and not fault.after:
                 return self.go_wrong(fault)
             if write is not None and not proxy.away:
@@ -114,6 +120,10 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
             if fault is not None and fault.answers:
                 return self.go_wrong(fault)
             return self.hand_on(response, content)
+
+        def is_left(self) -> bool:
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
         def go_wrong(self, fault: Fault) -> None:
             if fault.status is None:
@@ -148,7 +158,10 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
             except (OSError, http.client.HTTPException):
                 return  # one of the two sides was killed: that is what it is for
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # who is not let in at once asks again a second later
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     proxy.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

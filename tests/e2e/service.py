@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from bot.gateways.queue import ACTIVE
+from bot.gateways.redis_connection import connect
 from bot.sandbox.ports import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
@@ -66,12 +68,19 @@ class Service:
 
     def _until(self, condition: Callable[[], object], what: str) -> None:
         try:
-            wait_until(condition, what, 150)
+            wait_until(condition, what, 300)
         except AssertionError:
             sys.stderr.write(
                 f"{len(self.disturbed)} times, last: {self.disturbed[-3:]}\n{self.worker.log.read_text()[-4000:]}"
             )
             raise
+
+
+def expire_leases(redis_url: Secret) -> None:
+    """Nobody is left who extends one, and their time is over."""
+    connection = connect(redis_url)
+    for key in connection.zrange(ACTIVE, 0, -1):
+        connection.zadd(ACTIVE, {key: 0}, xx=True)
 
 
 @contextmanager
@@ -97,7 +106,7 @@ def web(running: Service, log: Path) -> Iterator[str]:
 
 def is_ready(url: str) -> bool:
     try:
-        return requests.get(f"{url}/readyz", timeout=5).ok
+        return requests.get(f"{url}/readyz", timeout=60).ok
     except requests.RequestException:
         return False
 
@@ -124,7 +133,7 @@ def service(
             "GITHUB_APP_PRIVATE_KEY": credentials.private_key.reveal(),
             "MLFLOW_TRACKING_URI": mlflow.url,
             "PROMOTION_REPOSITORIES": built.repository.repo.full_name,
-            "PROMOTION_QUEUE_LEASE": "1s",
+            "PROMOTION_QUEUE_LEASE": "30s",
             "PROMOTION_SWEEP_INTERVAL": "1s",
             "REDIS_URL": redis_url.reveal(),
             **{name: value.replace("{mlflow}", urlsplit(mlflow.url).netloc) for name, value in (further or {}).items()},

@@ -51,7 +51,7 @@ def creating(github: GitHubSandbox, *arguments: str) -> Iterator[tuple[subproces
 
 def form_of(page: str) -> tuple[str, str]:
     """Where the page's form goes, and the manifest that it carries."""
-    text = requests.get(page, timeout=10).text
+    text = requests.get(page, timeout=60).text
     action, value = re.search(r'action="([^"]+)"', text), re.search(r'name="manifest" value="([^"]+)"', text)
     assert action
     assert value
@@ -67,9 +67,9 @@ def test_one_click_makes_an_app_that_the_doctor_is_content_with(
     ):
         action, manifest = form_of(page)
         assert action.startswith(f"{github.url}/organizations/acme/settings/apps/new?state=")
-        done = requests.post(action, data={"manifest": manifest}, timeout=20)
+        done = requests.post(action, data={"manifest": manifest}, timeout=60)
         assert (done.status_code, "acme-promotes is made" in done.text) == (200, True)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"{github.url}/apps/acme-promotes/installations/new" in out
 
@@ -100,12 +100,12 @@ def test_one_click_makes_an_app_that_the_doctor_is_content_with(
 
 def test_only_the_browser_that_began_brings_the_code(github: GitHubSandbox, tmp_path: Path) -> None:
     with creating(github, "--to", str(tmp_path)) as (process, page):
-        assert requests.get(f"{page}created?state=guessed&code=abc", timeout=10).status_code == 400
-        assert requests.get(page, headers={"Host": "evil.example"}, timeout=10).status_code == 400
+        assert requests.get(f"{page}created?state=guessed&code=abc", timeout=60).status_code == 400
+        assert requests.get(page, headers={"Host": "evil.example"}, timeout=60).status_code == 400
         assert process.poll() is None
         state = form_of(page)[0].partition("state=")[2]
-        assert requests.get(f"{page}created?state={state}&code=stale", timeout=10).status_code == 502
-        _, err = process.communicate(timeout=20)
+        assert requests.get(f"{page}created?state={state}&code=stale", timeout=60).status_code == 502
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "does not take its code" in err
     assert list(tmp_path.iterdir()) == []

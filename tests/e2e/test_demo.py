@@ -48,23 +48,24 @@ def test_the_whole_story_with_real_processes_and_webhooks() -> None:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     with demo(tmp_path) as (process, seen):
-        wait_until(lambda: running(seen, "mlflow"), "MLflow starts")
+        made = "promotion-bot-demo-*/mlflow/mlflow.db"
+        wait_until(lambda: list(tmp_path.glob(made)), "MLflow starts", 240)
         started = seen.children(recursive=True)
         process.send_signal(sent)
         assert process.wait(60) == code
-        _, alive = psutil.wait_procs(started, timeout=10)
+        _, alive = psutil.wait_procs(started, timeout=60)
         assert alive == []
         assert list(tmp_path.glob("promotion-bot-demo-*")) == []
 
 
 def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
     with demo(tmp_path) as (process, seen):
-        wait_until(lambda: running(seen, "bot.cli up"), "the bot starts")
+        wait_until(lambda: running(seen, "bot.cli up"), "the bot starts", 240)
         (bot,) = running(seen, "bot.cli up")
-        wait_until(bot.children, "it starts its own")
+        wait_until(bot.children, "it starts its own", 240)
         started = seen.children(recursive=True)
         process.kill()
-        _, alive = psutil.wait_procs(started, timeout=30)
+        _, alive = psutil.wait_procs(started, timeout=60)
         assert alive == []
 
 

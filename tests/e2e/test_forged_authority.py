@@ -49,7 +49,7 @@ def as_user(world: House, login: str) -> Callable[..., requests.Response]:
     address = f"{world.github.api_url}/repos/{world.repository.repo.full_name}"
 
     def post(path: str, **body: object) -> requests.Response:
-        answer = requests.post(address + path, json=body, headers={"Authorization": f"token {token}"}, timeout=10)
+        answer = requests.post(address + path, json=body, headers={"Authorization": f"token {token}"}, timeout=60)
         answer.raise_for_status()
         return answer
 

@@ -8,11 +8,11 @@ import pytest
 
 from bot.settings import Secret
 from tests.e2e.house import everything, house, without_names
-from tests.e2e.service import service
+from tests.e2e.service import expire_leases, service
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_killed_after_every_single_write_it_ends_in_the_same_place(
     registry_url: str, cache_url: Secret, tmp_path: Path
 ) -> None:
@@ -22,8 +22,14 @@ def test_killed_after_every_single_write_it_ends_in_the_same_place(
         reference.to_production(1)
         wanted = without_names(everything(reference), reference)
     with service(registry_url, cache_url, tmp_path) as running:
+
+        def killed_and_started_again() -> None:
+            running.worker.kill()
+            expire_leases(cache_url)
+            running.worker.start()
+
         running.worker.start()
-        running.disturb(running.worker.restart)
+        running.disturb(killed_and_started_again)
         running.story()
         assert without_names(everything(running.house), running.house) == wanted
         kinds = {(write.service, write.method, write.path.rpartition("/")[2]) for write in running.disturbed}

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bot.settings import AppCredentials
 from tests.conftest import wait_until
 from tests.e2e.conftest import Run
 from tests.e2e.house import House
-from tests.e2e.proxy import Fault, proxied
+from tests.e2e.proxy import proxied
 
 ROOT = Path(__file__).parents[2]
 
@@ -239,7 +240,13 @@ def test_a_sync_that_is_told_to_end_leaves_nothing_half_done_and_goes_on(
     credentials = settings.github_credentials
     assert isinstance(credentials, AppCredentials)
     with proxied("mlflow", settings.mlflow_tracking_uri) as proxy:
-        proxy.fault = lambda: Fault(seconds=3) if "/slow.bin" in proxy.sent[-1] else None
+        goes_on = threading.Event()
+
+        def hold(said: str) -> None:
+            if "/slow.bin" in said:
+                goes_on.wait(120)
+
+        proxy.fault = hold
         environment = {
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(on_the_way),
@@ -256,11 +263,10 @@ def test_a_sync_that_is_told_to_end_leaves_nothing_half_done_and_goes_on(
             text=True,
         )
         try:
-            wait_until(
-                lambda: len(blobs(second)) == 2 and list(on_the_way.iterdir()), "two of three files are there", 60
-            )
+            wait_until(lambda: len(blobs(second)) == 2 and list(on_the_way.iterdir()), "two of three files are there")
             process.terminate()
-            _, said = process.communicate(timeout=60)
+            goes_on.set()
+            _, said = process.communicate(timeout=180)
         finally:
             process.kill()
     assert process.returncode == 143, said

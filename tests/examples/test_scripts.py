@@ -16,7 +16,7 @@ NAMES = ("compare-models", "download-model", "promote-model", "train-and-log")
 def run(*command: str, cwd: Path = EXAMPLE, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a script with a `promotion-bot` and a `python` that say what they are called with."""
     everything = {**environment("http://mlflow.example.com"), **variables}
-    return subprocess.run(command, cwd=cwd, env=everything, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, cwd=cwd, env=everything, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture

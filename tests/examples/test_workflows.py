@@ -253,7 +253,7 @@ def test_what_is_promoted_is_copied_to_a_second_store(
 def test_a_workflow_is_what_actionlint_accepts(workflow: Path) -> None:
     """It looks into the scripts too, with the shellcheck that is beside it."""
     command = [BIN / "actionlint", "-shellcheck", BIN / "shellcheck", workflow]
-    checked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert checked.returncode == 0, checked.stdout
 
 

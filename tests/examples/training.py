@@ -21,7 +21,7 @@ GIT_USER = {
     "GIT_COMMITTER_NAME": "Dana",
     "GIT_COMMITTER_EMAIL": "dana@example.com",
 }
-LIMIT = 240.0  # seconds for one command
+LIMIT = 800.0  # seconds for one command
 QUICK = {
     "random_forest": {"n_estimators": 5, "max_depth": 4},
     "logistic_regression": {"C": 0.1, "max_iter": 200},

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 _EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
-_LIMIT = 240.0  # seconds for one step
+_LIMIT = 800.0  # seconds for one step
 _SHELLS = {"bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"], "": ["bash", "-e"]}
 
 

@@ -18,7 +18,7 @@ from tests.simulation.queue import SimulatedQueue, Stored
 from workers.execution import give_back
 
 KEY, OTHER, THIRD = (ModelKey("acme/models", name) for name in ("fraud", "churn", "risk"))
-LEASE: Final = 30.0
+LEASE: Final = 3000.0  # seconds, beside which those that really go by are nothing
 _RQ_LIST: Final = "rq:queue:promotion-candidate"
 
 
@@ -79,6 +79,7 @@ class Simulated:
     def __init__(self) -> None:
         self._stored, self._now = Stored(), datetime(2026, 3, 2, 9, tzinfo=UTC)
         self.queue = SimulatedQueue(self._stored, self.now, self.now, _at_once, itertools.count(1))
+        self.queue.lease = LEASE
 
     def hand_out(self) -> None:
         self.queue.dispatch()
@@ -298,7 +299,7 @@ class Walk:
         # An old job of the key, or its newest.
         jobs, older = self._jobs[key], self._random.random() < 0.2
         job = (jobs[0] if older else jobs[-1]) if jobs else None
-        seconds = self._random.choice((7.0, 13.0, 41.0))
+        seconds = self._random.choice((700.0, 1300.0, 4100.0))
         self.steps.append(f"{what} {key.model} {seconds}")
         match what:
             case "request":
@@ -321,5 +322,5 @@ class Walk:
             case "again" if job:
                 queue.finish(job, seconds)
             case "time":
-                self._side.go_by(seconds + 0.5)
+                self._side.go_by(seconds + 50)
         return None

@@ -22,7 +22,7 @@ from bot.domain.errors import Refused, Unreachable
 from bot.gateways.artifacts.download import Download, Existing, download
 from bot.gateways.artifacts.store import DirectoryStore, Entry, StoredFile
 from tests.conftest import wait_until
-from tests.e2e.proxy import Fault, proxied
+from tests.e2e.proxy import proxied
 
 ROOT = Path(__file__).parents[2]
 FILES = {"MLmodel": b"flavors: {}\n", "a/weights": b"1" * 3_000_000, "b": b"", "c": b"code", "d": b"2" * 500_000}
@@ -207,12 +207,12 @@ def test_two_downloads_to_one_place_do_not_mix(target):
 
     def slow(_count: int) -> None:
         begun.set()
-        go.wait(20)
+        go.wait(60)
 
     first = threading.Thread(target=download, args=(wanted(shelf), target, Existing.STAYS, slow))
     first.start()
     try:
-        assert begun.wait(20)
+        assert begun.wait(60)
         with pytest.raises(Refused, match=r"another download to .* is under way"):
             download(wanted(shelf), target, Existing.STAYS)
     finally:
@@ -303,7 +303,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_has_the_name(registered, m
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
     full = started(registered, mlflow.url, target, preexec_fn=small_disk)
-    _, said = full.communicate(timeout=60)
+    _, said = full.communicate(timeout=180)
 
     assert full.returncode == 1, said
     assert "is full" in said
@@ -326,13 +326,12 @@ def at_a_terminal() -> None:
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target, sent, code):
     with proxied("mlflow", mlflow.url) as proxy:
-        stuck = threading.Event()
+        stuck, goes_on = threading.Event(), threading.Event()
 
-        def hold() -> Fault | None:
-            if "/a/weights" not in proxy.sent[-1]:
-                return None
-            stuck.set()
-            return Fault(seconds=2)
+        def hold(said: str) -> None:
+            if "/a/weights" in said:
+                stuck.set()
+                goes_on.wait(120)
 
         proxy.fault = hold
         process = started(registered, proxy.url, target, preexec_fn=at_a_terminal)
@@ -340,7 +339,8 @@ def test_an_interrupted_download_leaves_the_name_free(registered, mlflow, target
             wait_until(stuck.is_set, "the download is under way")
             wait_until((target.parent / ".live.partial" / "files" / "d").exists, "another file is there")
             process.send_signal(sent)
-            _, said = process.communicate(timeout=60)
+            goes_on.set()
+            _, said = process.communicate(timeout=180)
         finally:
             process.kill()
     assert process.returncode == code

@@ -128,10 +128,10 @@ def test_what_a_store_does_not_allow_is_named(
     with proxied(kind, place.emulator.url) as proxy:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
         options = {"endpointurl": proxy.url} if kind == "s3" else {}
-        proxy.fault = lambda: Fault(status=403, message="no")
+        proxy.fault = lambda _said: Fault(status=403, message="no")
         with pytest.raises(Misconfigured, match=f"the DVC remote {SCHEMES[kind]}://.* needs {object_says}"):
             remote(place, **options).has(THERE)
-        proxy.fault = lambda: Fault(status=403, message="no") if "prefix=" in proxy.sent[-1] else None
+        proxy.fault = lambda said: Fault(status=403, message="no") if "prefix=" in said else None
         with pytest.raises(Misconfigured, match=f"the DVC remote {SCHEMES[kind]}://.* needs {bucket_says}"):
             remote(place, **options).has(GONE)
 
@@ -182,6 +182,6 @@ def test_a_request_that_s3_does_not_take_is_a_fault_of_the_configuration(place_o
     place = place_of("s3")
     assert place.emulator is not None
     with proxied("s3", place.emulator.url) as proxy:
-        proxy.fault = lambda: Fault(status=400)
+        proxy.fault = lambda _said: Fault(status=400)
         with pytest.raises(Misconfigured, match="Check the region"):
             remote(place, endpointurl=proxy.url).has(THERE)

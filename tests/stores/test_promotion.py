@@ -18,7 +18,7 @@ from tests.examples.training import Training, copied
 from tests.stores.conftest import Place
 from tests.stores.digests import sha256sum
 
-pytestmark = pytest.mark.timeout(300)  # programs that import MLflow
+pytestmark = pytest.mark.timeout(900)  # programs that import MLflow
 
 
 @pytest.fixture(scope="module")

@@ -248,7 +248,7 @@ class SandboxRepository:
 
     def issues(self, state: str = "open") -> list[Any]:
         """Issues that are no pull requests."""
-        found = [i for i in self.repo.issues.values() if i.number not in self.repo.pulls]
+        found = [i for i in list(self.repo.issues.values()) if i.number not in self.repo.pulls]
         return [issue for issue in found if state in ("all", issue.state)]
 
     def check_run(self, app: App, sha: str, name: str, conclusion: str | None) -> None:
