@@ -126,7 +126,8 @@ def test_no_room_for_what_is_on_its_way_is_said(tmp_path: Path, second: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not (second / "versions").exists()
-    assert copies(second).bring(original).files == 1, "the other file is there already"
+    assert copies(second).bring(original).files in (1, 2), "the other file was on its way too, and may be there"
+    assert copies(second).bring(original) == Copied()
 
 
 def test_two_at_once_do_not_hide_what_is_there_from_each_other(
