@@ -24,6 +24,7 @@ import psutil
 
 from benchmarks.load import SECRET
 from bot.gateways.embedded_redis import embedded_redis
+from bot.sandbox.ports import free_port
 
 ROUNDS: Final = 4
 SECONDS: Final = 2.0  # a round
@@ -126,9 +127,7 @@ def _help() -> float:
 
 @contextmanager
 def _running(name: str, command: tuple[str, ...], environment: dict[str, str]) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = ("--bind", f"127.0.0.1:{port}") if "gunicorn" in command else ("--port", str(port))
     process = subprocess.Popen([*command, *address], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
     try:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class WorkerTree:
         self._nursery.stdin.write("start\n")
         self._nursery.stdin.flush()
         self._supervisor = psutil.Process(int(self._hear()))
-        self._sessions.append(self._supervisor.pid)
+        self._sessions = [*filter(_members, self._sessions), self._supervisor.pid]  # a number may be given anew
 
     def below(self) -> list[psutil.Process]:
         """The processes below the supervisor: scheduler, workers, and their work-horses."""
@@ -102,11 +103,17 @@ class WorkerTree:
 
 def _end_session(leader: int) -> None:
     """SIGKILL for all processes of a session, those too that are forked meanwhile; returns when none is left."""
-    while alive := [process for process in psutil.process_iter() if _is_of(process, leader)]:
-        for process in alive:
+    deadline = time.monotonic() + 60
+    while members := _members(leader):
+        assert time.monotonic() < deadline, f"they do not end: {members}"
+        for process in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(alive, 1)
+        psutil.wait_procs(members, 1)
+
+
+def _members(leader: int) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _is_of(process, leader)]
 
 
 def _is_of(process: psutil.Process, leader: int) -> bool:

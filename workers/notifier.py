@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Final, TypeAlias
 
 from bot.domain.errors import PromotionError, Refused, Unreachable
 from bot.gateways.measurements import NOTIFICATIONS, Measurements
@@ -20,12 +20,14 @@ from bot.settings import Settings
 
 log = logging.getLogger("promotion-bot.notifier")
 
+InTime: TypeAlias = Callable[[], AbstractContextManager[None]]
+
 _POLL: Final = 1.0  # seconds between looks at the outbox
-_PATIENCE: Final = 30.0  # seconds for one message, however slowly its receiver talks
+_PATIENCE: Final = 30.0  # seconds that a receiver has for one message, however slowly it talks
 
 
 def run_notifier(settings: Settings, receiver: str, patience: float = _PATIENCE) -> None:
-    """Send what is due to one receiver until told to stop; `patience` are the seconds that one message may take."""
+    """Send what is due to one receiver until told to stop; `patience` are the seconds that it has for one message."""
     stopped = threading.Event()
     signal.signal(signal.SIGALRM, _give_up)
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopped.set())
@@ -60,7 +62,7 @@ def send_next(
     settings: Settings,
     outbox: Outbox,
     measured: Measurements,
-    in_time: Callable[[], AbstractContextManager[None]] = nullcontext,
+    in_time: InTime = nullcontext,
 ) -> bool:
     """Send the next message that is due, and count what came of it; whether there was one.
 
@@ -73,9 +75,7 @@ def send_next(
     return True
 
 
-def _send(
-    settings: Settings, outbox: Outbox, message: Message, in_time: Callable[[], AbstractContextManager[None]]
-) -> str:
+def _send(settings: Settings, outbox: Outbox, message: Message, in_time: InTime) -> str:
     """Try once; what came of it."""
     try:
         with in_time():

@@ -20,7 +20,7 @@ from bot.domain.errors import Misconfigured, Unreachable
 from bot.sandbox.guard import Guard
 from bot.sandbox.ports import free_port
 
-_START_LIMIT: Final = 240.0
+_START_LIMIT: Final = 240.0  # seconds, on a machine that others share; one that ends instead is noticed at once
 
 
 class MlflowServer:
@@ -105,8 +105,9 @@ class MlflowServer:
         # The leader is gone; a worker that ignored the first signal is not left behind.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        if self._guard is not None:
-            self._guard.release()
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
 
     def kill(self) -> None:
         """SIGKILL for all of it, as when its machine goes down; `restart` brings it back."""

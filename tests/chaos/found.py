@@ -24,7 +24,7 @@ from tests.simulation.registry import Mlflow, Model, Version
 
 _PAGE: Final = 1000  # more than all that was registered
 # After the queue was lost two workers may be at one key until the older one's next effect, which was under way already:
-# as long as one request takes, with the two seconds that a slow one waits here and a machine that others share.
+# as long as one request takes, with the two seconds that a slow one waits here, on a machine that others share.
 _UNDER_WAY: Final = timedelta(seconds=8)
 _NEVER_FROZEN: Final = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 

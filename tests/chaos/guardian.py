@@ -45,7 +45,7 @@ def _end(mark: str) -> None:
             if process.environ().get(MARK) == mark:
                 process.kill()
                 marked.append(process)
-    psutil.wait_procs(marked, 10)
+    psutil.wait_procs(marked, 60)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from tests.processes import ROOT, WorkerTree
 from tests.simulation.company import FILES, PEOPLE, REPOSITORY
 
 SWEEP: Final = 5  # seconds between two sweeps
-LEASE: Final = 10
+LEASE: Final = 10  # seconds
 # People have no weekend here, and nothing soaks: minutes stand for weeks.
 PIPELINE: Final = (
     FILES["promotion.yaml"]
@@ -80,7 +80,7 @@ class Web:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
-        psutil.wait_procs(family, 10)
+        psutil.wait_procs(family, 60)
 
 
 @dataclass

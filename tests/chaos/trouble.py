@@ -13,11 +13,11 @@ from typing import Final
 
 import psutil
 
-from bot.gateways.redis_connection import PREFIX
 from bot.gateways.troubles import Cause
 from tests.chaos.site import Site
 from tests.conftest import wait_until
 from tests.e2e.proxy import Fault
+from tests.passing import end_windows
 from workers.execution import Result
 
 _FULL_FOR: Final = 3.0  # seconds that the disk stays full
@@ -166,15 +166,10 @@ class Trouble:
         Either spares the run the time in which writes are spaced because GitHub once asked for a pause.
         """
         if self.keeps_queue:
-            self._let_pace_pass()
+            end_windows(self.site.valkey.connection)
             return
         self._empty()
         self.done["FLUSHALL"] += 1
-
-    def _let_pace_pass(self) -> None:
-        """Writes are spaced for ten minutes and counted for an hour, which are over now."""
-        for key in self.site.valkey.connection.scan_iter(f"{PREFIX}pace:*"):
-            self.site.valkey.connection.delete(key)
 
     def note_failed_looks(self) -> None:
         """Remember which looks ended by a mistake, before the queue that counts them is lost; kills are no mistakes."""

@@ -32,7 +32,7 @@ PACKAGES = ("bot", "policies", "workers")
 
 def answers(port: int, path: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
             return bool(response.status == 200)
     except OSError:
         return False

@@ -31,7 +31,7 @@ def dotenv(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("env")
     (folder / ".env.example").write_bytes((ROOT / ".env.example").read_bytes())
     command = next(block for block in blocks("docs/compose.md") if not block.not_run)
-    subprocess.run(["bash", "-euo", "pipefail", "-c", command.code], cwd=folder, check=True, timeout=30)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command.code], cwd=folder, check=True, timeout=60)
     assert (folder / ".env").stat().st_mode & 0o077 == 0
     return read_env(folder / ".env")
 
@@ -59,7 +59,7 @@ def test_secrets_come_from_the_environment_and_each_is_its_own(dotenv: dict[str,
     for missing in needed:
         with pytest.raises(KeyError, match=rf"{missing}: see docs/compose\.md"):
             read({name: value for name, value in dotenv.items() if name != missing})
-    ignored = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT, timeout=10)
+    ignored = subprocess.run(["git", "check-ignore", "-q", ".env"], cwd=ROOT, timeout=60)
     assert ignored.returncode == 0
 
 
@@ -235,7 +235,7 @@ def answers_ping(outside: Outside, dotenv: dict[str, str]) -> bool:
 def asked_as(url: str, host: str) -> int:
     """The status of an API request by that name of the server."""
     path = "/api/2.0/mlflow/registered-models/search"
-    return requests.get(url + path, headers={"Host": host}, timeout=10).status_code
+    return requests.get(url + path, headers={"Host": host}, timeout=60).status_code
 
 
 def aliases(mlflow: str) -> dict[str, int]:
@@ -245,4 +245,4 @@ def aliases(mlflow: str) -> dict[str, int]:
 
 def metrics(outside: Outside, dotenv: dict[str, str]) -> str:
     token = {"Authorization": f"Bearer {dotenv['PROMOTION_BOARD_TOKEN']}"}
-    return requests.get(f"http://{outside.address('web')}/metrics", headers=token, timeout=10).text
+    return requests.get(f"http://{outside.address('web')}/metrics", headers=token, timeout=60).text

@@ -97,7 +97,7 @@ entries = st.builds(
 keys = st.tuples(st.text(min_size=1, max_size=12), st.sampled_from(["dev", "staging", "production"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(keys, entries), max_size=6), keys, entries)
 def test_any_sequence_of_edits_says_exactly_what_was_set(
     history: list[tuple[tuple[str, str], Entry]], key: tuple[str, str], entry: Entry
@@ -113,7 +113,7 @@ def test_any_sequence_of_edits_says_exactly_what_was_set(
         assert dict(parse_manifest(text, "m").entries) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(keys, entries), min_size=1, max_size=6), keys, entries, st.sampled_from(["\n", "\r\n"]))
 def test_the_quick_way_says_what_the_thorough_way_says(
     history: list[tuple[tuple[str, str], Entry]], key: tuple[str, str], entry: Entry, newline: str

@@ -96,7 +96,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
             proxy.sent.append(said)
             fault = proxy.fault(said)
             if fault is not None and fault.seconds and (proxy.closing.wait(fault.seconds) or self.is_left()):
-                self.close_connection = True  # whoever asked was killed meanwhile, as before it could ask
+                self.close_connection = True  # whoever asked was killed meanwhile, as if before it asked
                 return None
             if fault is not None and fault.answers and not fault.after:
                 return self.go_wrong(fault)
@@ -159,7 +159,7 @@ def proxied(service: str, target: str) -> Iterator[Proxy]:  # noqa: C901 - a han
                 return  # one of the two sides was killed: that is what it is for
 
     class Server(ThreadingHTTPServer):
-        request_queue_size = 128  # who is not let in at once asks again a second later
+        request_queue_size = 128  # a connection beyond it is tried again only after a second
 
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bot.gateways.queue import ACTIVE
-from bot.gateways.redis_connection import connect
 from bot.sandbox.ports import free_port
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
@@ -74,13 +72,6 @@ class Service:
                 f"{len(self.disturbed)} times, last: {self.disturbed[-3:]}\n{self.worker.log.read_text()[-4000:]}"
             )
             raise
-
-
-def expire_leases(redis_url: Secret) -> None:
-    """Nobody is left who extends one, and their time is over."""
-    connection = connect(redis_url)
-    for key in connection.zrange(ACTIVE, 0, -1):
-        connection.zadd(ACTIVE, {key: 0}, xx=True)
 
 
 @contextmanager

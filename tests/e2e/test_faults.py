@@ -16,7 +16,8 @@ from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, everything, house, without_names
 from tests.e2e.proxy import Proxy, Write
-from tests.e2e.service import expire_leases, service
+from tests.e2e.service import service
+from tests.passing import end_leases
 from workers.apply import Effects
 
 # --- a version is deleted in MLflow -----------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def test_a_queue_that_dies_and_comes_back_costs_only_time(registry_url: str, tmp
         def die_and_come_back() -> None:
             server.close()
             server.enter_context(embedded_redis(tmp_path))
-            expire_leases(url)
+            end_leases(connect(url))
 
         running.worker.start()
         running.disturb(die_and_come_back, every=3)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.e2e.house import everything, house, without_names
-from tests.e2e.service import expire_leases, service
+from tests.e2e.service import service
+from tests.passing import end_leases
 
 
 @pytest.mark.slow
@@ -25,7 +27,7 @@ def test_killed_after_every_single_write_it_ends_in_the_same_place(
 
         def killed_and_started_again() -> None:
             running.worker.kill()
-            expire_leases(cache_url)
+            end_leases(connect(cache_url))
             running.worker.start()
 
         running.worker.start()

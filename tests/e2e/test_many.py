@@ -11,9 +11,10 @@ import pytest
 from bot.domain.errors import NotYet
 from bot.domain.keys import EnvironmentKey, ModelKey, PullRequestKey, RegisteredModelKey
 from bot.gateways.github.pace import Limits
-from bot.gateways.redis_connection import PREFIX
+from bot.gateways.redis_connection import connect
 from bot.settings import Secret
 from tests.e2e.house import FILES, House, TestDesk, house
+from tests.passing import end_windows
 from workers.look_at_batch import look_at_batch
 from workers.repository_view import RepositoryView
 
@@ -229,7 +230,7 @@ def test_many_registrations_are_proposed_in_their_order_below_githubs_limit(
             opened = [pull.head_ref.rpartition("/")[2] for pull in built.repository.pulls("all")]
             assert opened == [f"{name}-v1" for name in names[: 3 * hour]]
             assert [key.model for key in waiting] == names[3 * hour :]
-            the_hour_passes(built)
+            end_windows(connect(cache_url))
         assert not [seen for seen in built.github.requests if seen.status in (403, 429)]
 
 
@@ -240,10 +241,3 @@ def waits_for_its_turn(built: House, key: ModelKey) -> bool:
     except NotYet as error:
         return 0 < (error.retry_after or 0) <= 3600
     return False
-
-
-def the_hour_passes(built: House) -> None:
-    """What was counted is older than its window."""
-    redis = built.gateways.cache.connection
-    assert redis is not None
-    redis.delete(*redis.scan_iter(f"{PREFIX}pace:*:content:*"))

@@ -177,6 +177,8 @@ class Faults:
         self.found_in_redis: list[str] = []
 
     def __call__(self) -> None:
+        if self._locked is not None:
+            self._locked.join()
         self.found_in_redis += (
             each for value in everything_in(self._admin) for each in leaked(secrets_of(self._running), value)
         )
@@ -219,11 +221,6 @@ class Faults:
         finally:
             self._signed_in.config_set("requirepass", REDIS_PASSWORD)
 
-    def over(self) -> None:
-        """Return when Redis lets everybody in again."""
-        if self._locked is not None:
-            self._locked.join()
-
 
 @pytest.mark.slow
 def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: Secret, tmp_path: Path) -> None:
@@ -231,7 +228,7 @@ def test_no_secret_is_shown_whatever_happens(registry_url: str, guarded_redis: S
         **PASSWORDS,
         "MLFLOW_TRACKING_URI": f"http://me:{URL_PASSWORD}@{{mlflow}}",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "PROMOTION_QUEUE_LEASE": "5s",  # what cannot be written down while Redis lets nobody in waits for it
+        "PROMOTION_QUEUE_LEASE": "5s",  # so long a look keeps its key that could not write down its end
     }
     with service(registry_url, guarded_redis, tmp_path, further) as running:
         with web(running, tmp_path / "web.log") as url, Onlooker(url, running.house.model) as onlooker:

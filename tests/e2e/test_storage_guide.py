@@ -66,7 +66,6 @@ def shell(built: House, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_guides_commands_do_what_it_says(built: House, shell) -> None:
     run, home = shell
     register, compare, download, digest, sync, back, by_hand = BLOCKS

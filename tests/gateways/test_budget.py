@@ -78,13 +78,18 @@ def raises(ask: Callable[[], object]) -> float | None:
     return None
 
 
+def is_left(seconds: float | None, of: float) -> bool:
+    """Whether that is a pause of which some is over; a header tells whole seconds."""
+    return seconds is not None and of / 2 < seconds <= of + 1
+
+
 def test_what_one_worker_hears_all_know(valkey: redis.Redis) -> None:
     first, second = Budget(valkey, "bot", [MODELS, RISK]), Budget(valkey, "bot", [MODELS, RISK])
     first.heard(MODELS, answered(900))
     left = second.left(MODELS)
     assert left is not None
     assert (left.limit, left.left, left.spent) == (5000, 900, {MODELS: 1})
-    assert raises(lambda: second.expect(RISK, SWEEP)) == pytest.approx(1800, abs=900)
+    assert is_left(raises(lambda: second.expect(RISK, SWEEP)), 1800)
     second.expect(RISK, CANDIDATE)
     second.expect("other/owner", SWEEP)
 
@@ -98,7 +103,7 @@ def test_a_token_has_one_budget_whoever_owns_the_repository(valkey: redis.Redis)
 def test_a_pause_is_everybodys(valkey: redis.Redis) -> None:
     Budget(valkey, "bot").pause(MODELS, 400)
     other = Budget(valkey, "bot")
-    assert raises(lambda: other.expect(RISK, PEOPLE)) == pytest.approx(400, abs=200)
+    assert is_left(raises(lambda: other.expect(RISK, PEOPLE)), 400)
     other.expect("other/owner", SWEEP)
 
 
@@ -142,11 +147,11 @@ def test_github_asks_for_a_pause_and_no_worker_asks_for_anything_meanwhile(
         github.fail(f"GET /repos/{MODELS}/branches", status=status, **told)
         with pytest.raises(Unreachable) as refused:
             client.get(MODELS, f"/repos/{MODELS}/branches")
-        assert refused.value.retry_after == pytest.approx(pause, rel=0.5)
+        assert is_left(refused.value.retry_after, pause)
         another = GitHubClient(github.api_url, credentials, Cache(valkey), [MODELS])
         asked = len(github.requests)
-        assert raises(lambda: another.get(MODELS, f"/repos/{MODELS}")) == pytest.approx(pause, rel=0.5)
-        assert raises(lambda: client.write(MODELS, "POST", f"/repos/{MODELS}/issues")) == pytest.approx(pause, rel=0.5)
+        assert is_left(raises(lambda: another.get(MODELS, f"/repos/{MODELS}")), pause)
+        assert is_left(raises(lambda: client.write(MODELS, "POST", f"/repos/{MODELS}/issues")), pause)
         assert len(github.requests) == asked, "what is under way elsewhere asks for nothing either"
 
 

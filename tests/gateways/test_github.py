@@ -155,7 +155,7 @@ def test_a_spent_rate_limit_is_a_pause_until_it_starts_anew(
     github.limit("bot", left=0, reset_in=100)
     with pytest.raises(Unreachable, match="asks for a pause") as raised:
         client.get("acme/models", PATH)
-    assert raised.value.retry_after == pytest.approx(100, abs=50)
+    assert 50 < (raised.value.retry_after or 0) <= 101
     with pytest.raises(NotYet):
         client.get("acme/models", PATH)
     github.limit("bot", left=0, reset_in=0)

@@ -24,13 +24,13 @@ from bot.domain.keys import (
     PullRequestKey,
     RegisteredModelKey,
     RepositoryKey,
-    dump_key,
 )
 from bot.gateways.cache import Cache, sealing_key
-from bot.gateways.queue import ACTIVE, INBOX, WINDOW, Claimed, WorkQueue
+from bot.gateways.queue import ACTIVE, WINDOW, Claimed, WorkQueue
 from bot.gateways.redis_connection import connect
 from bot.settings import AppCredentials, Secret
 from tests.conftest import wait_until
+from tests.passing import end_leases, make_due
 
 KEY = ModelKey("acme/models", "fraud-detector")
 OTHER = PullRequestKey("acme/models", 7)
@@ -46,16 +46,6 @@ def queue(valkey: redis.Redis) -> WorkQueue:
 def claim_one(queue: WorkQueue) -> Claimed:
     (claimed,) = queue.claim()
     return claimed
-
-
-def lease_ends(valkey: redis.Redis) -> None:
-    """Nobody extended the key's lease, and its time is over."""
-    valkey.zadd(ACTIVE, {dump_key(KEY): 0}, xx=True)
-
-
-def hour_passes(valkey: redis.Redis) -> None:
-    """What is due within the hour is due now."""
-    valkey.zincrby(INBOX, -3600, dump_key(KEY))
 
 
 def test_a_key_waits_once_however_often_it_is_asked_for(queue: WorkQueue) -> None:
@@ -115,7 +105,7 @@ def test_now_is_earlier_than_any_time_and_stays_so(queue: WorkQueue) -> None:
 def test_a_time_comes(queue: WorkQueue, valkey: redis.Redis) -> None:
     queue.request_at(KEY, datetime.now(UTC) + HOUR)
     assert queue.claim() == ()
-    hour_passes(valkey)
+    make_due(valkey, KEY)
     assert claim_one(queue).key == KEY
 
 
@@ -177,7 +167,7 @@ def test_an_ended_lease_hands_the_key_to_somebody_else(queue: WorkQueue, valkey:
     dead = claim_one(queue)
     assert queue.begin(dead)
     assert queue.claim() == ()
-    lease_ends(valkey)
+    end_leases(valkey, KEY)
     heir = claim_one(queue)
     assert heir.key == KEY
     assert heir.token != dead.token
@@ -193,7 +183,7 @@ def test_a_job_that_waits_in_rq_keeps_its_token_however_long(queue: WorkQueue, v
     waiting = claim_one(queue)
     valkey.rpush(RQ_LIST, waiting.token)
     for _ in range(3):
-        lease_ends(valkey)
+        end_leases(valkey, KEY)
         assert queue.claim() == ()
     assert queue.begin(waiting)
 
@@ -201,7 +191,7 @@ def test_a_job_that_waits_in_rq_keeps_its_token_however_long(queue: WorkQueue, v
 def test_a_job_that_never_reached_rq_is_handed_out_again(queue: WorkQueue, valkey: redis.Redis) -> None:
     queue.request(KEY)
     lost = claim_one(queue)  # and the dispatcher dies before it tells RQ
-    lease_ends(valkey)
+    end_leases(valkey, KEY)
     assert claim_one(queue).key == KEY
     assert not queue.begin(lost)
 
@@ -211,7 +201,7 @@ def test_a_lease_that_is_extended_does_not_end(queue: WorkQueue, valkey: redis.R
     mine = claim_one(queue)
     assert queue.begin(mine)
     for _ in range(3):
-        lease_ends(valkey)
+        end_leases(valkey, KEY)
         queue.still_mine(mine)
         assert queue.claim() == ()
 
@@ -242,7 +232,7 @@ def test_a_retry_comes_after_its_time(queue: WorkQueue, valkey: redis.Redis) -> 
     assert queue.begin(claimed)
     queue.finish(claimed, again_after=HOUR.total_seconds())
     assert queue.claim() == ()
-    hour_passes(valkey)
+    make_due(valkey, KEY)
     assert claim_one(queue).key == KEY
 
 
@@ -333,7 +323,7 @@ def test_a_url_that_cannot_be_read_is_said_without_its_password(url: str) -> Non
 STEPS = st.lists(st.sampled_from(["request", "claim", "begin", "finish", "die", "empty"]), max_size=40)
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_whatever_happens_a_key_runs_once_at_a_time_and_is_not_forgotten(valkey: redis.Redis, steps: list[str]) -> None:
     """A request is always followed by a look that began after it, unless Redis was emptied since."""
@@ -360,7 +350,7 @@ def test_whatever_happens_a_key_runs_once_at_a_time_and_is_not_forgotten(valkey:
                 running.clear()
             case "die":  # the lease ends and nobody says anything
                 owed = owed or bool(valkey.zcard(ACTIVE))
-                lease_ends(valkey)
+                end_leases(valkey, KEY)
                 handed += queue.claim()
             case "empty":
                 valkey.flushall()

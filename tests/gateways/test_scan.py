@@ -221,7 +221,7 @@ def test_names_that_were_computed_are_dangerous(tmp_path: Path) -> None:
     assert dangers(look(tmp_path, "model.pkl", computed)) == ["unknown.unknown"]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.binary(max_size=400), name=st.sampled_from(["m.pkl", "m.joblib", "m.npy", "m.bin", "m.zip"]))
 def test_no_bytes_break_the_scan(tmp_path: Path, data: bytes, name: str) -> None:
     look(tmp_path, name, data)

@@ -128,7 +128,7 @@ def test_every_kind_is_among_the_checks() -> None:
     assert {check.kind for check in WHOLE.checks} == set(KINDS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(evidences, times)
 def test_a_policy_that_parses_never_raises_and_its_verdict_reads_back(evidence: Evidence, now: datetime) -> None:
     verdict = evaluate(WHOLE, evidence, now)
@@ -137,7 +137,7 @@ def test_a_policy_that_parses_never_raises_and_its_verdict_reads_back(evidence: 
     assert evidence.digest() == evidence.digest()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(evidences, st.permutations(range(len(CHECKS))), times)
 def test_an_outcome_does_not_depend_on_the_order_of_checks(evidence: Evidence, order: list[int], now: datetime) -> None:
     shuffled = replace(WHOLE, checks=tuple(WHOLE.checks[i] for i in order))
@@ -147,7 +147,7 @@ def test_an_outcome_does_not_depend_on_the_order_of_checks(evidence: Evidence, o
     assert first.status_before_proposal is second.status_before_proposal
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(evidences, st.sampled_from(WHOLE.checks), times)
 def test_an_advisory_check_never_changes_the_verdict(evidence: Evidence, check: object, now: datetime) -> None:
     advisory = replace(check, id="extra", severity=Severity.ADVISORY)  # type: ignore[type-var]
@@ -155,7 +155,7 @@ def test_an_advisory_check_never_changes_the_verdict(evidence: Evidence, check: 
     assert evaluate(WHOLE, evidence, now).status is evaluate(more, evidence, now).status
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(evidences)
 def test_what_waits_for_evidence_fails_in_the_end(evidence: Evidence) -> None:
     """Only the clock of a soak, a store that is away, and what has nothing to run on may stay open for ever."""

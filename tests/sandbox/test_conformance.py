@@ -37,7 +37,7 @@ class Client:
             self.url + path,
             json=body or None,
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code < 300, (method, path, answer.text)
         self.seen.append((method, path.partition("?")[0]))

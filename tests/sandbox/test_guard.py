@@ -30,7 +30,7 @@ def test_a_server_and_what_it_started_end_with_the_program_that_started_it() -> 
         wait_until(lambda: len(server.children()) == 2, "it starts its own")
         family = [server, *server.children()]
         program.kill()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
 
 

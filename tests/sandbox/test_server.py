@@ -46,7 +46,7 @@ def repository(github: GitHubSandbox, app: App) -> SandboxRepository:
 
 def ask(github: GitHubSandbox, token: str | None, method: str, path: str, **more: Any) -> requests.Response:
     headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
-    return requests.request(method, github.url + path, headers=headers, timeout=10, **more)
+    return requests.request(method, github.url + path, headers=headers, timeout=60, **more)
 
 
 def signed(app: App, key: str | None = None, **claims: int | str) -> str:
@@ -354,8 +354,8 @@ def test_a_person_comments_approves_and_merges_on_the_page(
     url = f"{github.url}/acme/models/pull/{pull.number}"
 
     def press(action: str, **fields: str) -> str:
-        token = requests.get(url, timeout=10).text.partition('name="token" value="')[2].partition('"')[0]
-        return requests.post(url, {"token": token, "as": "alice", "action": action, **fields}, timeout=10).text
+        token = requests.get(url, timeout=60).text.partition('name="token" value="')[2].partition('"')[0]
+        return requests.post(url, {"token": token, "as": "alice", "action": action, **fields}, timeout=60).text
 
     assert "<strong>Fine</strong> &lt;script&gt;" in press("comment", body="**Fine** <script>")
     assert "alice: approved" in press("approve")

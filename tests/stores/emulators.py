@@ -89,7 +89,7 @@ def gcs(folder: Path) -> Iterator[Emulator]:
     environment = {"STORAGE_EMULATOR_HOST": url, "GOOGLE_CLOUD_PROJECT": "testing"}
 
     def make(name: str) -> None:
-        requests.post(f"{url}/storage/v1/b?project=testing", json={"name": name}, timeout=10).raise_for_status()
+        requests.post(f"{url}/storage/v1/b?project=testing", json={"name": name}, timeout=60).raise_for_status()
 
     with _running(command, folder / "gcs.log", f"{url}/storage/v1/b"):
         yield Emulator("gcs", "gs://{}", environment, make, url)

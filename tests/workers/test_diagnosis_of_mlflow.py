@@ -57,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
             f"{running.url}/api/2.0/mlflow/users/create",
             json={"username": BOT[0], "password": BOT[1]},
             auth=ADMIN,
-            timeout=20,
+            timeout=60,
         )
         assert made.ok, made.text
         yield running
@@ -120,7 +120,7 @@ def test_the_bots_user_may_too_little_enough_or_too_much(
     subject = {"resource_type": "registered_model", "resource_id": "fraud-of-others"}
     granted = {**subject, "username": BOT[0], "permission": "READ"}
     path = "/api/3.0/mlflow/users/permissions/grant"
-    requests.post(f"{server.url}{path}", json=granted, auth=ADMIN, timeout=20).raise_for_status()
+    requests.post(f"{server.url}{path}", json=granted, auth=ADMIN, timeout=60).raise_for_status()
     lacking = looks(known)["MLflow permissions"]
     assert (lacking.state, "may not write fraud-of-others" in lacking.says) == (State.BAD, True)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -18,6 +19,8 @@ from bot.gateways.queue import ACTIVE, Claimed, WorkQueue
 from bot.gateways.registry import Registry
 from bot.gateways.troubles import MOST_FAILURES, Cause, Standing
 from tests.conftest import wait_until
+from tests.passing import end_leases
+from workers import execution
 from workers.desk import Desk
 from workers.execution import Result, backoff, give_back, run
 from workers.process import TimeLimit
@@ -333,16 +336,28 @@ def test_a_look_that_lost_its_key_stops_silently_and_touches_nothing(queue: Work
     assert results(queue) == [(Result.LOST, 1)]
 
 
-def test_a_look_that_asks_nothing_keeps_its_lease_by_its_heartbeat(valkey: redis.Redis) -> None:
+def test_a_look_that_asks_nothing_keeps_its_lease_by_its_heartbeat(
+    valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queue = WorkQueue(valkey, lease=0.3)
+    waits: list[float] = []
+
+    class Beats(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(execution, "threading", SimpleNamespace(Event=Beats, Thread=threading.Thread))
 
     def look(_desk: Desk) -> None:
         for _ in range(3):
-            valkey.zadd(ACTIVE, {dump_key(KEY): 0}, xx=True)
+            end_leases(valkey, KEY)
             wait_until(lambda: valkey.zscore(ACTIVE, dump_key(KEY)), "the lease is extended")
 
     run(handed_out(queue), queue, look)
     assert results(queue) == [(Result.DONE, 1)]
+    assert waits
+    assert all(0 < each <= queue.lease / 2 for each in waits), "one that comes late is no loss"
 
 
 def test_the_heartbeat_ends_with_the_look(valkey: redis.Redis) -> None:

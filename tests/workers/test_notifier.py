@@ -24,7 +24,7 @@ from bot.domain.pull_requests import Login
 from bot.gateways.cache import Cache
 from bot.gateways.measurements import NOTIFICATIONS
 from bot.gateways.measurements import read as measured_by_all
-from bot.gateways.outbox import MOST_TRIES, Message, Outbox
+from bot.gateways.outbox import MOST_TRIES, Outbox
 from bot.gateways.receivers import SLACK, WEBHOOK, receivers_of
 from bot.gateways.redis_connection import connect
 from bot.settings import Secret, Settings, load_settings
@@ -275,28 +275,21 @@ def test_the_process_sends_what_is_written_down_and_ends_when_told(
     assert process.exitcode == 0
 
 
-def test_what_has_a_time_limit_is_the_talk_with_the_receiver_alone(gateways: Gateways, receiver: Receiver) -> None:
-    """An alarm while a message is taken would leave it lying for a minute."""
-    order: list[str] = []
-
-    class Watched(Outbox):
-        def take(self) -> Message | None:
-            order.append("take")
-            return super().take()
-
-        def sent(self, message: Message) -> None:
-            order.append(f"sent, {len(receiver.came)} came")
-            super().sent(message)
-
-    @contextmanager
-    def in_time() -> Iterator[None]:
-        order.append("begin")
-        yield
-        order.append("end")
-
+def test_a_message_that_is_taken_slowly_is_sent_all_the_same(
+    gateways: Gateways, receiver: Receiver, valkey_url: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the receiver has a time limit: a message whose sender was stopped as it took it would lie for a minute."""
+    take = Outbox.take
+    monkeypatch.setattr(Outbox, "take", lambda outbox: (time.sleep(1), take(outbox))[1])
     told(gateways, LIVE)
-    assert send_next(gateways.settings, Watched(gateways.cache.connection, WEBHOOK), gateways.measurements, in_time)
-    assert order == ["take", "begin", "end", "sent, 1 came"]
+    known = replace(gateways.settings, redis_url=valkey_url)
+    process = multiprocessing.get_context("fork").Process(target=run_notifier, args=(known, WEBHOOK, 0.5))
+    process.start()
+    try:
+        wait_until(lambda: receiver.came, "it arrives", 30)
+    finally:
+        process.terminate()
+        process.join(60)
 
 
 @contextmanager
