@@ -18,7 +18,7 @@ from tests.chaos.guardian import guarded
 
 with guarded(Path(sys.argv[1])):
     def start():
-        child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)"
+        child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
         print(subprocess.Popen([sys.executable, "-c", child], start_new_session=True).pid, flush=True)
     thread = threading.Thread(target=start)  # it has ended before the run does
     thread.start()
